@@ -1,0 +1,577 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/estorajed/estorajed/internal/key"
+	"github.com/estorajed/estorajed/internal/register"
+	"github.com/estorajed/estorajed/internal/store/disktest"
+)
+
+// The store's own code over a simulated disk, one step at a time, in an order drawn from a seed: what a runner does in goroutines is
+// done here by a dice. Crashes come at any call to the disk, also during recovery.
+
+var (
+	crashSeed    = flag.Uint64("crash.seed", 0, "replay one run of TestCrash from its seed")
+	crashSeconds = flag.Int("crash.seconds", 8, "how long TestCrash looks for a failure")
+)
+
+const (
+	crashPartitions = 4
+	crashKeys       = 10
+	crashSteps      = 400 // of one run
+)
+
+// TestCrashLosesNothingAcknowledged is the store's promise.
+func TestCrashLosesNothingAcknowledged(t *testing.T) {
+	if *crashSeed != 0 {
+		w := runCrash(t, *crashSeed)
+		t.Log(strings.Join(w.trace, "\n"))
+		return
+	}
+	base := uint64(time.Now().UnixNano())
+	var total crashCounts
+	deadline := time.Now().Add(time.Duration(*crashSeconds) * time.Second)
+	runs := uint64(0)
+	for ; time.Now().Before(deadline); runs++ {
+		w := runCrash(t, base+runs)
+		if t.Failed() {
+			t.Fatalf("seed %d fails; its last steps:\n%s\nreplay with: go test ./internal/store -run TestCrash -crash.seed=%d",
+				base+runs, strings.Join(w.trace[max(0, len(w.trace)-40):], "\n"), base+runs)
+		}
+		total.add(w.counts)
+	}
+	t.Logf("%d runs from seed %d: %+v", runs, base, total)
+	if total.recoveries == 0 || total.acknowledged == 0 || total.checkpoints == 0 || total.discards == 0 {
+		t.Errorf("the runs did not do enough to prove anything: %+v", total)
+	}
+}
+
+type crashCounts struct {
+	steps, calls, acknowledged, recoveries, brokenRecoveries, kills, checkpoints, discards, staged int
+}
+
+func (c *crashCounts) add(o crashCounts) {
+	c.steps += o.steps
+	c.calls += o.calls
+	c.acknowledged += o.acknowledged
+	c.recoveries += o.recoveries
+	c.brokenRecoveries += o.brokenRecoveries
+	c.kills += o.kills
+	c.checkpoints += o.checkpoints
+	c.discards += o.discards
+	c.staged += o.staged
+}
+
+// written is what the model knows of one submitted record.
+type written struct {
+	gen     uint32
+	kind    register.Kind
+	content string
+}
+
+// modelKey is what the store may answer for one key: a submitted record, none below surely.
+type modelKey struct {
+	allowed map[register.Stamp]written // by ballot
+	least   register.Stamp             // the highest ballot acknowledged or shown in leastGen; zero: none
+	leastG  uint32
+}
+
+// waiting is a submitted item whose answer is still to come.
+type waiting struct {
+	it *item
+	k  key.Key
+}
+
+type crashWorld struct {
+	t    *testing.T
+	rng  *rand.Rand
+	disk *disktest.Disk
+	s    *Store
+
+	keys     []key.Key
+	model    map[key.Key]*modelKey
+	gens     [crashPartitions]uint32 // acknowledged
+	ceiling  register.Time           // acknowledged
+	ballot   uint64
+	waiting  []waiting
+	ctx      context.Context
+	batch    *batch
+	buf      []byte
+	files    []fileJob
+	step     *step
+	syncEach bool
+
+	trace  []string
+	counts crashCounts
+}
+
+func crashLocate(k key.Key) (uint64, int) {
+	h := xxhash.Sum64String(string(k))
+	return h, int(h >> 62)
+}
+
+func runCrash(t *testing.T, seed uint64) *crashWorld {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	w := &crashWorld{t: t, rng: rng, disk: disktest.New(rng), model: make(map[key.Key]*modelKey), ctx: context.Background()}
+	w.syncEach = rng.IntN(4) == 0
+	for i := range crashKeys {
+		k := key.Key(fmt.Sprintf("key/%d", i))
+		w.keys = append(w.keys, k)
+		w.model[k] = &modelKey{allowed: make(map[register.Stamp]written)}
+	}
+	for p := range w.gens {
+		w.gens[p] = 1
+	}
+	w.open()
+	for range crashSteps {
+		if t.Failed() {
+			return w
+		}
+		w.counts.steps++
+		w.turn()
+		if w.disk.Crashed() {
+			w.crash()
+		}
+	}
+	w.rest()
+	w.counts.calls += w.disk.Calls()
+	return w
+}
+
+func (w *crashWorld) logf(format string, args ...any) {
+	w.trace = append(w.trace, fmt.Sprintf(format, args...))
+}
+
+func (w *crashWorld) failf(format string, args ...any) {
+	w.logf("FAIL "+format, args...)
+	w.t.Errorf(format, args...)
+}
+
+func (w *crashWorld) config() Config {
+	return Config{
+		FS: w.disk, Partitions: crashPartitions, Locate: crashLocate, SyncEach: w.syncEach,
+		SegmentBytes: 8 << 10, SegmentEntries: 12, CacheBytes: -1,
+	}
+}
+
+// open recovers, with crashes on the way, until it succeeds; then the store's whole state is checked.
+func (w *crashWorld) open() {
+	for {
+		if w.rng.IntN(3) == 0 {
+			w.disk.CrashAfter(1 + w.rng.IntN(60))
+		}
+		s, err := open(w.config())
+		if err == nil {
+			w.disk.CrashAfter(-1)
+			w.s = s
+			for _, g := range s.m.segments {
+				w.logf("recovered segment %d: %d bytes, %d entries", g.id, g.end, g.entries)
+			}
+			break
+		}
+		if !w.disk.Crashed() {
+			w.failf("recovery failed: %v", err)
+			return
+		}
+		w.counts.brokenRecoveries++
+		w.logf("crash during recovery: %v", err)
+		w.restart()
+	}
+	w.checkRecovered()
+}
+
+func (w *crashWorld) restart() {
+	w.counts.calls += w.disk.Calls()
+	if w.rng.IntN(4) == 0 {
+		w.counts.kills++
+		w.disk = w.disk.Kill()
+		return
+	}
+	w.disk = w.disk.Cut()
+}
+
+func (w *crashWorld) crash() {
+	w.logf("CRASH")
+	w.counts.recoveries++
+	w.waiting, w.batch, w.files, w.step = nil, nil, nil, nil
+	w.restart()
+	w.open()
+}
+
+// turn does one thing.
+func (w *crashWorld) turn() {
+	switch n := w.rng.IntN(100); {
+	case n < 22:
+		w.put()
+	case n < 24:
+		w.discard()
+	case n < 26:
+		w.raise()
+	case n < 45:
+		w.journal()
+	case n < 65:
+		w.file()
+	case n < 80:
+		w.checkpoint()
+	case n < 83:
+		w.s.sweepTurn()
+	case n < 95:
+		w.read(w.keys[w.rng.IntN(len(w.keys))])
+	case n < 97:
+		w.disk.CrashAfter(1 + w.rng.IntN(25))
+	case n < 98:
+		w.disk.CrashAfter(1)
+		_ = w.disk.SyncDir(".")
+	case n < 99:
+		w.s.mu.Lock()
+		w.s.m.askCheckpoint()
+		w.s.mu.Unlock()
+	}
+	w.answers()
+}
+
+func (w *crashWorld) put() {
+	k := w.keys[w.rng.IntN(len(w.keys))]
+	w.ballot++
+	b := register.Stamp{Time: register.Time(w.ballot), Node: 1}
+	rec := register.Record{Ballot: b, Version: b, Operation: b, Kind: register.Data}
+	content := ""
+	switch n := w.rng.IntN(10); {
+	case n < 3:
+		rec.Kind = register.Tombstone
+	default:
+		content = strings.Repeat(fmt.Sprintf("%s@%d|", k, w.ballot), 1+w.rng.IntN(90))
+		rec.Value = register.Value{Length: int64(len(content)), Sum: xxhash.Sum64String(content)}
+		if n < 8 {
+			rec.Value.Inline = []byte(content)
+			break
+		}
+		rec.Value.Stage = b
+		if !w.stage(b, content) {
+			return
+		}
+		w.counts.staged++
+	}
+	it, err := w.s.entryFor(w.ctx, k, rec)
+	if err != nil {
+		return
+	}
+	w.submit(it)
+	if it.gen != 0 {
+		w.model[k].allowed[b] = written{it.gen, rec.Kind, content}
+	}
+}
+
+// stage does what Stage does with longer values.
+func (w *crashWorld) stage(id register.Stamp, content string) bool {
+	f, err := w.s.fs.Create(stagePath(id))
+	if err != nil {
+		return false
+	}
+	v, err := w.s.fill(w.ctx, f, strings.NewReader(content))
+	if err != nil {
+		return false
+	}
+	w.s.staged[id] = v
+	return true
+}
+
+func (w *crashWorld) submit(it *item) {
+	it.done = make(chan error, 1)
+	it.ctx = w.ctx
+	wait, err := w.s.enqueue(w.ctx, it)
+	if wait != nil || err != nil {
+		it.gen = 0
+		if it.kind == entryStaged {
+			_ = w.s.removeFile(stagePath(it.rec.Value.Stage))
+		}
+		return
+	}
+	w.logf("submit kind %d %q part %d gen %d ballot %v after %v", it.kind, it.key, it.part, it.gen, it.rec.Ballot, it.prior.ballot)
+	w.waiting = append(w.waiting, waiting{it, it.key})
+}
+
+func (w *crashWorld) discard() {
+	w.submit(&item{entry: entry{kind: entryDiscard, part: w.rng.IntN(crashPartitions)}})
+}
+
+func (w *crashWorld) raise() {
+	w.ballot++
+	w.submit(&item{entry: entry{kind: entryCeiling, ceiling: register.Time(w.ballot)}})
+}
+
+// journal takes a batch, or writes the one that was taken.
+func (w *crashWorld) journal() {
+	if w.batch == nil {
+		b, ok := w.s.m.nextBatch()
+		if !ok {
+			return
+		}
+		w.batch, w.buf = b, encodeBatch(nil, b.header, b.items)
+		return
+	}
+	b := w.batch
+	w.batch = nil
+	_, err := w.s.writeBatch(b, w.buf)
+	w.s.finishBatch(b, int64(len(w.buf)), err)
+	w.logf("batch %d of segment %d: %d entries, %v", b.header.number, b.header.segment, len(b.items), err)
+}
+
+// file takes a file job, or carries out one that was taken.
+func (w *crashWorld) file() {
+	if w.rng.IntN(2) == 0 {
+		if job, ok := w.s.m.nextFile(); ok {
+			w.files = append(w.files, job)
+		}
+		return
+	}
+	if len(w.files) == 0 {
+		return
+	}
+	i := w.rng.IntN(len(w.files))
+	job := w.files[i]
+	w.files = slices.Delete(w.files, i, i+1)
+	err := w.s.writeFile(job)
+	w.s.finishFile(job, err)
+	w.logf("file of %q ballot %v: %v", job.key, job.item.rec.Ballot, err)
+}
+
+// checkpoint takes a step, or carries out the one that was taken.
+func (w *crashWorld) checkpoint() {
+	if w.step == nil {
+		if st, ok := w.s.m.nextStep(); ok {
+			w.step = &st
+		}
+		return
+	}
+	st := *w.step
+	w.step = nil
+	err := w.s.carryOut(st)
+	w.s.finishStep(st, err)
+	w.logf("checkpoint %v: %v", st.phase, err)
+	if st.phase == phaseDropping && err == nil {
+		w.counts.checkpoints++
+	}
+}
+
+// answers takes what was acknowledged into the model.
+func (w *crashWorld) answers() {
+	w.waiting = slices.DeleteFunc(w.waiting, func(a waiting) bool {
+		select {
+		case err := <-a.it.done:
+			if err != nil {
+				return true
+			}
+		default:
+			return false
+		}
+		w.counts.acknowledged++
+		switch a.it.kind {
+		case entryDiscard:
+			w.counts.discards++
+			w.gens[a.it.part] = max(w.gens[a.it.part], a.it.gen)
+		case entryCeiling:
+			w.ceiling = max(w.ceiling, a.it.ceiling)
+		default:
+			w.shown(a.k, a.it.rec.Ballot, a.it.gen)
+		}
+		return true
+	})
+}
+
+// shown: from now on nothing older may be answered.
+func (w *crashWorld) shown(k key.Key, b register.Stamp, gen uint32) {
+	m := w.model[k]
+	if gen > m.leastG || gen == m.leastG && m.least.Less(b) {
+		m.least, m.leastG = b, gen
+	}
+}
+
+// read checks what the store answers for a key, and that it stays so.
+func (w *crashWorld) read(k key.Key) {
+	rec, body, err := w.s.Read(w.ctx, k)
+	if w.disk.Crashed() {
+		return
+	}
+	if err != nil {
+		w.failf("read %q: %v", k, err)
+		return
+	}
+	_, part := crashLocate(k)
+	gen := w.s.m.state.parts[part].gen
+	m := w.model[k]
+	if rec.Kind == register.None {
+		if m.leastG == gen && !m.least.IsZero() {
+			w.failf("%q: nothing there, but ballot %v was acknowledged", k, m.least)
+		}
+		return
+	}
+	want, ok := m.allowed[rec.Ballot]
+	switch {
+	case !ok:
+		w.failf("%q: ballot %v was never submitted, or cut off earlier", k, rec.Ballot)
+		return
+	case want.gen != gen:
+		w.failf("%q: ballot %v is of generation %d, which was discarded (now %d)", k, rec.Ballot, want.gen, gen)
+	case want.gen == m.leastG && rec.Ballot.Less(m.least):
+		w.failf("%q: ballot %v is older than the acknowledged %v", k, rec.Ballot, m.least)
+	case want.kind != rec.Kind:
+		w.failf("%q: ballot %v is a %v, want %v", k, rec.Ballot, rec.Kind, want.kind)
+	}
+	if body != nil {
+		got, err := io.ReadAll(body)
+		body.Close()
+		if w.disk.Crashed() {
+			return
+		}
+		if err != nil || string(got) != want.content {
+			w.failf("%q: ballot %v has %d bytes that differ from the %d written: %v", k, rec.Ballot, len(got), len(want.content), err)
+		}
+	}
+	w.shown(k, rec.Ballot, gen)
+}
+
+// checkRecovered checks everything after a recovery; from now on only what is there, and what comes, is allowed.
+func (w *crashWorld) checkRecovered() {
+	for p, gen := range w.gens {
+		if got := w.s.m.state.parts[p].gen; got < gen {
+			w.failf("partition %d is of generation %d, but %d was acknowledged", p, got, gen)
+		} else {
+			w.gens[p] = got
+		}
+	}
+	if got := w.s.Ceiling(); got < w.ceiling {
+		w.failf("the ceiling is %d, but %d was acknowledged", got, w.ceiling)
+	}
+	w.ceiling = w.s.Ceiling()
+	for _, k := range w.keys {
+		w.read(k)
+		m := w.model[k]
+		rec, err := w.s.Head(w.ctx, k)
+		if err != nil {
+			w.failf("head of %q: %v", k, err)
+		}
+		_, part := crashLocate(k)
+		for b := range m.allowed {
+			if b != rec.Ballot {
+				delete(m.allowed, b)
+			}
+		}
+		if rec.Kind == register.None {
+			m.least, m.leastG = register.Stamp{}, w.gens[part]
+		}
+	}
+	w.checkDigests()
+}
+
+// checkDigests compares what the store keeps incrementally with what a look at every key gives.
+func (w *crashWorld) checkDigests() {
+	var want [crashPartitions]partition
+	for _, k := range w.keys {
+		hash, part := crashLocate(k)
+		rec, err := w.s.Head(w.ctx, k)
+		if err != nil {
+			w.failf("head of %q: %v", k, err)
+		}
+		want[part].replace(hash, prior{}, &rec)
+	}
+	for p := range want {
+		want[p].gen = w.s.m.state.parts[p].gen
+		if got := w.s.m.state.parts[p]; got != want[p] {
+			w.failf("partition %d: the digest kept is %v, a look at the keys gives %v", p, got, want[p])
+		}
+	}
+}
+
+// rest lets all work be done, then looks at the disk as an operator would.
+func (w *crashWorld) rest() {
+	w.disk.CrashAfter(-1)
+	w.s.stopped = true
+	for i := 0; !w.s.m.atRest(); i++ {
+		if i > 10_000 {
+			w.failf("the store does not come to rest: %d slots, %d entries, checkpoint %v", len(w.s.m.slots), w.s.m.entries, w.s.m.check.phase)
+			return
+		}
+		if w.s.m.idle() {
+			w.s.m.askCheckpoint()
+		}
+		w.journal()
+		w.file()
+		w.checkpoint()
+		w.s.sweepTurn()
+		w.answers()
+	}
+	if w.s.m.failed != nil {
+		w.failf("the store failed: %v", w.s.m.failed)
+		return
+	}
+	w.checkDigests()
+	found := make(map[string]bool)
+	for _, k := range w.keys {
+		w.read(k)
+		rec, _ := w.s.Head(w.ctx, k)
+		if rec.Kind == register.None {
+			continue
+		}
+		_, part := crashLocate(k)
+		name := keyPath(folderName(part, w.s.m.state.parts[part].gen), k, rec.Kind)
+		found[name] = true
+		b, err := w.s.readFile(name)
+		if err != nil || !bytes.HasPrefix(b, []byte(w.model[k].allowed[rec.Ballot].content)) {
+			w.failf("at rest, %s does not begin with the value of %q: %v", name, k, err)
+		}
+	}
+	for _, name := range w.list(keysDir) {
+		if !found[name] {
+			w.failf("at rest there is a file that is no key's: %s", name)
+		}
+	}
+	if left := w.list(stagingDir); len(left) > 0 && w.s.m.batches > 0 {
+		w.failf("at rest there are staged files: %v", left)
+	}
+}
+
+// list gives all files below a folder.
+func (w *crashWorld) list(dir string) []string {
+	var all []string
+	names, err := w.s.fs.List(dir)
+	if err != nil {
+		w.failf("list %s: %v", dir, err)
+	}
+	for _, name := range names {
+		path := dir + "/" + name
+		if _, _, isFolder := parseFolder(name); isFolder || name == deletedDir {
+			all = append(all, w.list(path)...)
+			continue
+		}
+		all = append(all, path)
+	}
+	return all
+}
+
+// TestCrashRepeatsItself: a seed names a run, or replaying would be of no use.
+func TestCrashRepeatsItself(t *testing.T) {
+	for seed := range uint64(20) {
+		a, b := runCrash(t, seed+1), runCrash(t, seed+1)
+		if !slices.Equal(a.trace, b.trace) {
+			t.Errorf("seed %d: two runs differ", seed+1)
+		}
+	}
+}
+
+var _ = errors.Is
+var _ = maps.Keys[map[int]int]

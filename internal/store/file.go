@@ -1,0 +1,252 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/estorajed/estorajed/internal/register"
+	"github.com/estorajed/estorajed/internal/store/vfs"
+)
+
+// temps names temporary files; names of earlier runs are cleared by recovery.
+type temps struct{ next atomic.Uint64 }
+
+func (t *temps) name() string { return tempPath(t.next.Add(1)) }
+
+// dirtyFolders are the folders whose entries a checkpoint must sync, where syncfs is not trusted.
+type dirtyFolders struct {
+	each bool
+	mu   sync.Mutex
+	set  map[string]bool
+}
+
+func (d *dirtyFolders) add(folder string) {
+	if !d.each {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.set == nil {
+		d.set = make(map[string]bool)
+	}
+	d.set[folder] = true
+}
+
+func (d *dirtyFolders) take() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	folders := slices.Sorted(maps.Keys(d.set))
+	d.set = nil
+	return folders
+}
+
+// writeFile carries out a fileJob. What it does needs no sync of its own: until the next checkpoint the journal holds the record.
+func (s *Store) writeFile(job fileJob) error {
+	it := job.item
+	if it.recovered {
+		newer, err := s.newerOnDisk(job)
+		if newer || err != nil {
+			return err
+		}
+	}
+	target := keyPath(job.folder, job.key, it.rec.Kind)
+	if err := s.place(job, target); err != nil {
+		if s.discarded(it) {
+			return nil // a sweep was faster
+		}
+		return err
+	}
+	if it.both || it.recovered || it.rec.Kind == register.Tombstone {
+		other := register.Tombstone
+		if it.rec.Kind == register.Tombstone {
+			other = register.Data
+		}
+		if err := s.removeFile(keyPath(job.folder, job.key, other)); err != nil {
+			return err
+		}
+		if it.rec.Kind == register.Tombstone || it.both {
+			s.dirty.add(job.folder)
+			s.dirty.add(job.folder + "/" + deletedDir)
+		}
+	}
+	return nil
+}
+
+// place puts the record's file where it belongs.
+func (s *Store) place(job fileJob, target string) error {
+	source := stagePath(job.item.rec.Value.Stage)
+	if job.item.kind == entryPut {
+		source = s.temps.name()
+		if err := s.writeTemp(source, job); err != nil {
+			return err
+		}
+	}
+	if job.item.kind == entryStaged {
+		if err := s.keepFolder(job); err != nil {
+			return err
+		}
+	}
+	err := s.fs.Rename(source, target)
+	if errors.Is(err, fs.ErrNotExist) {
+		if job.item.kind == entryStaged && s.isPlaced(job, target) {
+			return nil // an earlier run of this process renamed it
+		}
+		if err := s.makeFolder(target); err != nil {
+			return err
+		}
+		err = s.fs.Rename(source, target)
+	}
+	if err != nil {
+		return err
+	}
+	s.dirty.add(parent(target))
+	return nil
+}
+
+// discarded tells whether the item's generation no longer counts.
+func (s *Store) discarded(it *item) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return it.gen < s.m.state.parts[it.part].gen
+}
+
+func (s *Store) isPlaced(job fileJob, target string) bool {
+	file, err := s.openFile(target, job.key)
+	if err != nil || file == nil {
+		return false
+	}
+	defer file.Close()
+	return file.rec.Ballot == job.item.rec.Ballot
+}
+
+func (s *Store) writeTemp(name string, job fileJob) error {
+	rec := &job.item.rec
+	value := rec.Value.Inline
+	b := make([]byte, 0, len(value)+len(job.key)+footerSize+entrySlack)
+	b = append(b, value...)
+	b = appendTrailer(b, job.key, rec, blockSums(value))
+	f, err := s.fs.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(b, 0)
+	if err == nil && s.cfg.SyncEach {
+		err = s.syncFile(f, name)
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return errors.Join(err, s.removeFile(name))
+	}
+	return nil
+}
+
+// newerOnDisk tells whether the file of a record out of the journal is of a higher ballot: then it stays.
+func (s *Store) newerOnDisk(job fileJob) (bool, error) {
+	file, err := s.openKey(job.folder, job.key)
+	var damage *register.DamageError
+	if errors.As(err, &damage) || file == nil && err == nil {
+		return false, nil // torn, or not there: the journal knows better
+	}
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	return job.item.rec.Ballot.Less(file.rec.Ballot), nil
+}
+
+// makeFolder makes the folders on the way to a key's file.
+func (s *Store) makeFolder(target string) error {
+	folder := parent(target)
+	if strings.HasSuffix(folder, "/"+deletedDir) {
+		if err := s.mkdir(parent(folder)); err != nil {
+			return err
+		}
+	}
+	return s.mkdir(folder)
+}
+
+func (s *Store) mkdir(dir string) error {
+	if err := s.fs.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	s.dirty.add(parent(dir))
+	return nil
+}
+
+// keepFolder sees to it that a partition's folder is durable before a staged value is renamed into it: the journal does not hold
+// such a value's bytes, and a power cut must not take it away together with its folder.
+func (s *Store) keepFolder(job fileJob) error {
+	s.mu.RLock()
+	kept := s.kept[job.item.part] == job.item.gen
+	s.mu.RUnlock()
+	if kept {
+		return nil
+	}
+	if err := s.mkdir(job.folder); err != nil {
+		return err
+	}
+	if err := s.syncDir(keysDir); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.kept[job.item.part] = job.item.gen
+	s.mu.Unlock()
+	return nil
+}
+
+func parent(name string) string { return name[:strings.LastIndexByte(name, '/')] }
+
+func (s *Store) removeFile(name string) error {
+	if err := s.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// sweep carries out a sweepJob.
+func (s *Store) sweep(job sweepJob) error {
+	if job.file != "" {
+		return s.removeFile(job.file)
+	}
+	for _, dir := range []string{job.folder + "/" + deletedDir, job.folder} {
+		names, err := s.fs.List(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := s.removeFile(dir + "/" + name); err != nil {
+				return err
+			}
+		}
+		if err := s.removeFile(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncFile and syncDir mark a failed sync: from then on nobody knows what the disk holds.
+func (s *Store) syncFile(f vfs.File, name string) error {
+	if err := f.Sync(); err != nil {
+		return s.fail(fmt.Errorf("sync %s: %w", name, err))
+	}
+	return nil
+}
+
+func (s *Store) syncDir(dir string) error {
+	if err := s.fs.SyncDir(dir); err != nil {
+		return s.fail(fmt.Errorf("sync %s: %w", dir, err))
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+package store
+
+import "github.com/estorajed/estorajed/internal/key"
+
+// A fileJob is work: write the key file of a durable record, report to fileDone.
+type fileJob struct {
+	key    key.Key
+	item   *item
+	folder string
+}
+
+// nextFile gives the record whose file has waited longest.
+func (m *machine) nextFile() (fileJob, bool) {
+	for len(m.files) > 0 && m.failed == nil {
+		k := m.files[0]
+		m.files = m.files[1:]
+		s := m.slots[k]
+		if s == nil || !s.enqueued {
+			continue // discarded meanwhile
+		}
+		s.enqueued = false
+		if s.shown == nil || s.filing != nil {
+			continue
+		}
+		s.filing = s.shown
+		m.filing++
+		return fileJob{key: k, item: s.shown, folder: folderName(s.shown.part, s.shown.gen)}, true
+	}
+	if len(m.files) == 0 {
+		m.files = nil
+	}
+	return fileJob{}, false
+}
+
+// fileDone: the file is there, or, if not written, is to be tried again.
+func (m *machine) fileDone(job fileJob, written bool) {
+	m.filing--
+	s := m.slots[job.key]
+	s.filing = nil
+	switch {
+	case s.shown == nil: // discarded meanwhile
+	case !written && s.shown != job.item && job.item.kind == entryStaged:
+		m.sweeps = append(m.sweeps, sweepJob{file: stagePath(job.item.rec.Value.Stage)})
+		m.enqueue(job.key, s)
+	case written && s.shown == job.item:
+		m.segmentOf(job.item).unfiled--
+		if s.last == job.item {
+			s.last = nil
+		}
+		s.shown = nil
+	default:
+		m.enqueue(job.key, s)
+	}
+	if job.item.gen < m.state.parts[job.item.part].gen {
+		m.sweeps = append(m.sweeps, sweepJob{folder: job.folder}) // it may have made the folder anew
+	}
+	m.release(job.key, s)
+}
+
+func (m *machine) enqueue(k key.Key, s *slot) {
+	if s.filing == nil && !s.enqueued {
+		s.enqueued = true
+		m.files = append(m.files, k)
+	}
+}
+
+// A sweepJob is work without haste: take away what no longer counts, a staged file or a folder of an older generation. If it is
+// not done before the process ends, recovery finds it again.
+type sweepJob struct {
+	file   string
+	folder string
+}
+
+func (m *machine) nextSweep() (sweepJob, bool) {
+	if len(m.sweeps) == 0 || m.failed != nil {
+		return sweepJob{}, false
+	}
+	job := m.sweeps[0]
+	m.sweeps = m.sweeps[1:]
+	return job, true
+}

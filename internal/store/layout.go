@@ -1,0 +1,73 @@
+package store
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/estorajed/estorajed/internal/key"
+	"github.com/estorajed/estorajed/internal/register"
+)
+
+// The data directory, below its root:
+//
+//	checkpoint                  digests, generations and the first live segment
+//	journal/0000000000000001    segments
+//	keys/p0311.g7/k-NAME        values of partition 311, generation 7
+//	keys/p0311.g7/deleted/k-NAME  its tombstones
+//	staging/                    files on their way
+//	quarantine/                 files that were found damaged
+const (
+	checkpointName = "checkpoint"
+	checkpointTemp = "staging/checkpoint"
+	journalDir     = "journal"
+	keysDir        = "keys"
+	stagingDir     = "staging"
+	quarantineDir  = "quarantine"
+	deletedDir     = "deleted"
+)
+
+func segmentName(id uint64) string { return fmt.Sprintf("%s/%016x", journalDir, id) }
+
+func parseSegment(name string) (uint64, bool) {
+	id, err := strconv.ParseUint(name, 16, 64)
+	return id, err == nil && len(name) == 16
+}
+
+// folderName is the folder of a partition in one generation.
+func folderName(part int, gen uint32) string {
+	b := make([]byte, 0, 32)
+	b = append(b, keysDir+"/p"...)
+	for width := 1000; width > part && width > 1; width /= 10 {
+		b = append(b, '0')
+	}
+	b = strconv.AppendInt(b, int64(part), 10)
+	b = append(b, ".g"...)
+	return string(strconv.AppendUint(b, uint64(gen), 10))
+}
+
+// parseFolder reads the last part of what folderName wrote.
+func parseFolder(name string) (part int, gen uint32, ok bool) {
+	left, right, found := strings.Cut(name, ".g")
+	if !found || !strings.HasPrefix(left, "p") {
+		return 0, 0, false
+	}
+	p, err := strconv.ParseUint(left[1:], 10, 31)
+	if err != nil {
+		return 0, 0, false
+	}
+	g, err := strconv.ParseUint(right, 10, 32)
+	return int(p), uint32(g), err == nil
+}
+
+// keyPath is where the record of a key lies; values and tombstones have their own places.
+func keyPath(folder string, k key.Key, kind register.Kind) string {
+	if kind == register.Tombstone {
+		return folder + "/" + deletedDir + "/" + key.FileName(k)
+	}
+	return folder + "/" + key.FileName(k)
+}
+
+func stagePath(id register.Stamp) string { return stagingDir + "/s-" + id.String() }
+
+func tempPath(n uint64) string { return stagingDir + "/f-" + strconv.FormatUint(n, 10) }

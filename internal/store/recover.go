@@ -1,0 +1,427 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+
+	"github.com/estorajed/estorajed/internal/key"
+	"github.com/estorajed/estorajed/internal/store/vfs"
+)
+
+// A JournalError says that the journal lost what it had made durable: acknowledged writes may be gone, and nobody can tell which.
+type JournalError struct {
+	File   string // the segment, below the data directory
+	Offset int64  // of the first byte that cannot be trusted
+	What   string
+}
+
+func (e *JournalError) Error() string {
+	return fmt.Sprintf("%s is damaged at byte %d (%s): acknowledged writes may be lost, so this node does not start; "+
+		"restore the data directory from a backup, or start with an empty one", e.File, e.Offset, e.What)
+}
+
+// A parsedBatch is a batch as read back.
+type parsedBatch struct {
+	header
+	place   place
+	entries []byte
+}
+
+// A parsedSegment is what a segment's bytes say: a chain of batches from its start, and where the chain ends.
+type parsedSegment struct {
+	id      uint64
+	chain   []parsedBatch
+	end     int64 // of the chain
+	size    int64 // of the file
+	claimed place // the furthest place that any whole batch, in the chain or not, knew to be durable
+	stray   int64 // bytes of a batch that begins behind the chain but is not whole; 0 if there are only zeros
+}
+
+// parseSegmentFile follows the chain of batches from the start of a segment, then looks through the rest for what may once have
+// been written there. It keeps no more of the file in memory than the chain's entries.
+func parseSegmentFile(id uint64, r io.ReaderAt, size int64) (parsedSegment, error) {
+	s := parsedSegment{id: id, size: size}
+	for {
+		b, h, entries, err := readBatch(r, id, s.end, size)
+		if err != nil {
+			return s, err
+		}
+		if b == 0 {
+			break
+		}
+		s.chain = append(s.chain, parsedBatch{h, place{id, s.end}, entries})
+		s.claim(h)
+		s.end = min(s.end+b, size)
+	}
+	return s, s.searchRest(r)
+}
+
+// readBatch reads the batch at an offset; size 0 says that there is no whole one.
+func readBatch(r io.ReaderAt, id uint64, at, end int64) (size int64, h header, entries []byte, err error) {
+	var head [batchHeader]byte
+	if end-at < batchHeader {
+		return 0, h, nil, nil
+	}
+	if _, err := r.ReadAt(head[:], at); err != nil {
+		return 0, h, nil, err
+	}
+	length, ok := batchLength(head[:], id)
+	if !ok || length > end-at {
+		return 0, h, nil, nil
+	}
+	b := make([]byte, length)
+	if _, err := r.ReadAt(b, at); err != nil {
+		return 0, h, nil, err
+	}
+	h, entries, size, _ = decodeBatch(b, id)
+	return size, h, entries, nil
+}
+
+func (s *parsedSegment) searchRest(r io.ReaderAt) error {
+	const chunk = 128 * sectorSize
+	var buf [chunk]byte
+	var zero [sectorSize]byte
+	for at := s.end; at < s.size; at += chunk {
+		part := buf[:min(chunk, s.size-at)]
+		if _, err := r.ReadAt(part, at); err != nil {
+			return err
+		}
+		for o := 0; o < len(part); o += sectorSize {
+			sector := part[o:min(o+sectorSize, len(part))]
+			if bytes.Equal(sector, zero[:len(sector)]) {
+				continue
+			}
+			s.stray = at + int64(o+len(sector)) - s.end
+			if _, ok := batchLength(sector, s.id); !ok {
+				continue
+			}
+			size, h, _, err := readBatch(r, s.id, at+int64(o), s.size)
+			if err != nil {
+				return err
+			}
+			if size > 0 {
+				s.claim(h)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *parsedSegment) claim(h header) {
+	if s.claimed.before(h.durable) {
+		s.claimed = h.durable
+	}
+}
+
+// cut decides where each segment ends. A batch that is not whole is the torn end of the journal, to be cut off, unless something
+// written later knew it to be durable: then it is damage. What an earlier recovery cut off stays cut off.
+func cut(segments []parsedSegment) error {
+	for i := range segments {
+		s := &segments[i]
+		for _, later := range segments[i:] {
+			if later.claimed.segment == s.id && later.claimed.offset > s.end {
+				return &JournalError{segmentName(s.id), s.end, "a later batch knew what stood there to be durable"}
+			}
+		}
+		if i == 0 || len(s.chain) == 0 {
+			continue
+		}
+		if err := cutBefore(segments[:i], s.chain[0].before); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cutBefore ends the segments before a later one where that one says.
+func cutBefore(earlier []parsedSegment, end place) error {
+	for i := range earlier {
+		s := &earlier[i]
+		switch {
+		case s.id == end.segment && s.end < end.offset:
+			return &JournalError{segmentName(s.id), s.end, "the next segment knew more of it to be durable"}
+		case s.id == end.segment && s.end > end.offset:
+			s.chain = slices.DeleteFunc(s.chain, func(b parsedBatch) bool { return b.place.offset >= end.offset })
+			s.end = end.offset
+		case s.id > end.segment && s.end > 0:
+			s.chain, s.end = nil, 0
+		}
+	}
+	return nil
+}
+
+// replay enters the segments into a machine that stands at the checkpoint.
+func (m *machine) replay(segments []parsedSegment, hash func(key.Key) uint64) (batches, entries int, err error) {
+	for _, s := range segments {
+		seg := &segment{id: s.id, end: s.end}
+		m.segments = append(m.segments, seg)
+		m.live += s.end
+		for _, b := range s.chain {
+			rest := b.entries
+			for range b.header.entries {
+				var e entry
+				if e, rest, err = decodeEntry(rest); err != nil {
+					return 0, 0, &JournalError{segmentName(s.id), b.place.offset, err.Error()}
+				}
+				if e.kind != entryCeiling && e.part >= len(m.state.parts) {
+					return 0, 0, &JournalError{segmentName(s.id), b.place.offset, fmt.Sprintf("there is no partition %d", e.part)}
+				}
+				seg.entries++
+				m.replayEntry(seg, e, hash)
+				entries++
+			}
+			batches++
+		}
+		m.entries += seg.entries
+	}
+	for i := range m.gens {
+		m.gens[i] = m.state.parts[i].gen
+	}
+	return batches, entries, nil
+}
+
+// replayEntry is the rule of recovery: nothing of an older generation counts, and of two records of a key the higher ballot wins.
+func (m *machine) replayEntry(seg *segment, e entry, hash func(key.Key) uint64) {
+	it := &item{entry: e, segment: seg.id, recovered: true}
+	if e.kind == entryPut || e.kind == entryStaged {
+		if e.gen < m.state.parts[e.part].gen {
+			return
+		}
+		s := m.slots[e.key]
+		if s == nil {
+			s = &slot{}
+			m.slots[e.key] = s
+		}
+		if s.shown != nil && !s.shown.rec.Ballot.Less(e.rec.Ballot) {
+			return
+		}
+		it.hash = hash(e.key)
+		s.last = it
+		s.undone++
+	}
+	m.apply(it)
+}
+
+// readSegment reads a segment as the disk holds it, having made durable what the system still holds back: what recovery shows must
+// not be lost again.
+func (s *Store) readSegment(id uint64) (parsedSegment, error) {
+	f, err := s.fs.Open(segmentName(id))
+	if err != nil {
+		return parsedSegment{}, err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return parsedSegment{}, fmt.Errorf("sync %s: %w", segmentName(id), err)
+	}
+	f.Forget()
+	size, err := f.Size()
+	if err != nil {
+		return parsedSegment{}, err
+	}
+	p, err := parseSegmentFile(id, f, size)
+	if err != nil {
+		return parsedSegment{}, fmt.Errorf("read %s: %w", segmentName(id), err)
+	}
+	return p, nil
+}
+
+func readAll(f vfs.File, name string) ([]byte, error) {
+	size, err := f.Size()
+	if err != nil {
+		return nil, fmt.Errorf("size of %s: %w", name, err)
+	}
+	b := make([]byte, size)
+	if n, err := f.ReadAt(b, 0); err != nil && (n < len(b) || !errors.Is(err, io.EOF)) {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return b, nil
+}
+
+func (s *Store) readFile(name string) ([]byte, error) {
+	f, err := s.fs.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAll(f, name)
+}
+
+// load reads checkpoint and journal into the machine, or lays out an empty data directory.
+func (s *Store) load() (Recovered, error) {
+	var got Recovered
+	for _, dir := range []string{keysDir, journalDir, stagingDir, quarantineDir} {
+		if err := s.fs.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
+			return got, err
+		}
+	}
+	for _, dir := range []string{".", journalDir} { // what a killed process had made, but not yet durable, is built upon now
+		if err := s.syncDir(dir); err != nil {
+			return got, err
+		}
+	}
+	state, err := s.loadCheckpoint()
+	if err != nil {
+		return got, err
+	}
+	segments, err := s.segmentIDs()
+	if err != nil {
+		return got, err
+	}
+	if !slices.Contains(segments, state.first) {
+		return got, &JournalError{segmentName(state.first), 0, "the file is missing"}
+	}
+	s.m = newMachine(s.limits(), state, nil)
+	old, live := split(segments, state.first)
+	parsed := make([]parsedSegment, 0, len(live))
+	for _, id := range live {
+		p, err := s.readSegment(id)
+		if err != nil {
+			return got, err
+		}
+		got.Bytes += p.end
+		got.Torn += p.stray
+		parsed = append(parsed, p)
+	}
+	if err := cut(parsed); err != nil {
+		return got, err
+	}
+	if got.Batches, got.Entries, err = s.m.replay(parsed, s.hash); err != nil {
+		return got, err
+	}
+	got.Segments, got.Pending = len(live), len(s.m.slots)
+	return got, s.begin(segments[len(segments)-1]+1, old, &got)
+}
+
+// split tells the segments that the checkpoint covers from those to be replayed.
+func split(ids []uint64, first uint64) (old, live []uint64) {
+	at, _ := slices.BinarySearch(ids, first)
+	return ids[:at], ids[at:]
+}
+
+// begin makes the segment for this run and clears what recovery leaves over: after the replay, never before.
+func (s *Store) begin(next uint64, old []uint64, got *Recovered) error {
+	if err := s.createSegment(next); err != nil {
+		return err
+	}
+	m := s.m
+	if n := len(m.segments); n > 0 {
+		m.durable = place{m.segments[n-1].id, m.segments[n-1].end}
+	}
+	m.segments = append(m.segments, &segment{id: next})
+	m.askCheckpoint()
+	if err := s.dropSegments(old); err != nil {
+		return err
+	}
+	if err := s.clearStaging(got); err != nil {
+		return err
+	}
+	return s.sweepOldFolders()
+}
+
+func (s *Store) segmentIDs() ([]uint64, error) {
+	names, err := s.fs.List(journalDir)
+	if err != nil {
+		return nil, err
+	}
+	var ids []uint64
+	for _, name := range names {
+		id, ok := parseSegment(name)
+		if !ok {
+			return nil, fmt.Errorf("%s/%s is not a journal segment: take it away", journalDir, name)
+		}
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// loadCheckpoint reads the checkpoint; where there is none, the directory must be empty, and gets its first.
+func (s *Store) loadCheckpoint() (snapshot, error) {
+	b, err := s.readFile(checkpointName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.firstCheckpoint()
+	}
+	if err != nil {
+		return snapshot{}, err
+	}
+	state, err := decodeSnapshot(b)
+	if err != nil {
+		return snapshot{}, fmt.Errorf("%w: restore the data directory from a backup, or start with an empty one", err)
+	}
+	if len(state.parts) != s.cfg.Partitions {
+		return snapshot{}, fmt.Errorf("the data directory has %d partitions, not %d: -partitions is fixed when the cluster is created", len(state.parts), s.cfg.Partitions)
+	}
+	return state, nil
+}
+
+func (s *Store) firstCheckpoint() (snapshot, error) {
+	segments, err := s.segmentIDs()
+	if err != nil {
+		return snapshot{}, err
+	}
+	folders, err := s.fs.List(keysDir)
+	if err != nil {
+		return snapshot{}, err
+	}
+	if len(folders) > 0 {
+		return snapshot{}, fmt.Errorf("%w: the file %s is missing although there are keys", errCheckpoint, checkpointName)
+	}
+	for _, id := range segments { // of a first start that was cut short: nothing was ever written to them
+		if err := s.fs.Remove(segmentName(id)); err != nil {
+			return snapshot{}, err
+		}
+	}
+	state := snapshot{first: 1, parts: make([]partition, s.cfg.Partitions)}
+	for i := range state.parts {
+		state.parts[i].gen = 1
+	}
+	if err := s.createSegment(1); err != nil {
+		return snapshot{}, err
+	}
+	return state, s.saveCheckpoint(&state)
+}
+
+// clearStaging removes the files that no durable record names.
+func (s *Store) clearStaging(got *Recovered) error {
+	wanted := make(map[string]bool)
+	for _, sl := range s.m.slots {
+		if sl.shown != nil && sl.shown.kind == entryStaged {
+			wanted[stagePath(sl.shown.rec.Value.Stage)] = true
+		}
+	}
+	names, err := s.fs.List(stagingDir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		path := stagingDir + "/" + name
+		if wanted[path] {
+			continue
+		}
+		if err := s.fs.Remove(path); err != nil {
+			return err
+		}
+		got.Staged++
+	}
+	return nil
+}
+
+// sweepOldFolders queues the removal of folders whose generation no longer counts.
+func (s *Store) sweepOldFolders() error {
+	names, err := s.fs.List(keysDir)
+	if err != nil {
+		return err
+	}
+	s.m.sweeps = nil // found again here
+	for _, name := range names {
+		part, gen, ok := parseFolder(name)
+		if ok && part < len(s.m.state.parts) && gen < s.m.state.parts[part].gen {
+			s.m.sweeps = append(s.m.sweeps, sweepJob{folder: keysDir + "/" + name})
+		}
+	}
+	return nil
+}

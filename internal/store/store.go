@@ -1,0 +1,313 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/estorajed/estorajed/internal/key"
+	"github.com/estorajed/estorajed/internal/register"
+	"github.com/estorajed/estorajed/internal/store/vfs"
+)
+
+// Config says how a Store is to work. The zero value of a limit stands for the default in Defaults.
+type Config struct {
+	FS         vfs.FS
+	Partitions int
+	// Locate gives a key's hash and its partition, the same for all time.
+	Locate func(key.Key) (hash uint64, partition int)
+	// SyncEach syncs each file and folder by itself: for file systems whose syncfs is not known to work.
+	SyncEach bool
+
+	SegmentBytes   int64         // size of a journal segment at which a checkpoint begins; writes wait at twice this
+	SegmentEntries int64         // the same, in entries
+	CacheBytes     int64         // of the hottest small values kept in memory; negative for none
+	FileWriters    int           // goroutines that write key files behind
+	IdleCheckpoint time.Duration // a journal that was not written for so long is dropped by a checkpoint
+
+	Events Events
+}
+
+// Defaults of Config.
+const (
+	defaultSegmentBytes   = 16 << 20
+	defaultSegmentEntries = 32 << 10
+	defaultCacheBytes     = 32 << 20
+	defaultFileWriters    = 2
+	defaultIdleCheckpoint = 5 * time.Second
+)
+
+func (c Config) withDefaults() Config {
+	set := func(v *int64, d int64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	set(&c.SegmentBytes, defaultSegmentBytes)
+	set(&c.SegmentEntries, defaultSegmentEntries)
+	set(&c.CacheBytes, defaultCacheBytes)
+	if c.FileWriters == 0 {
+		c.FileWriters = defaultFileWriters
+	}
+	if c.IdleCheckpoint == 0 {
+		c.IdleCheckpoint = defaultIdleCheckpoint
+	}
+	return c
+}
+
+// stripeCount is the number of stripes that guard what was read from files against what was written meanwhile.
+const stripeCount = 1024
+
+// A stripe stands for all keys whose hash falls on it.
+type stripe struct {
+	seq  uint64 // grows whenever a record of such a key becomes durable
+	memo *memo  // the last record read for its head alone, still true; nil if unknown
+}
+
+type memo struct {
+	key key.Key
+	rec register.Record
+}
+
+// A Store keeps one replica's records. Open makes it, Run serves it.
+type Store struct {
+	cfg     Config
+	fs      vfs.FS
+	space   *space
+	temps   temps        // names for temporary files
+	dirty   dirtyFolders // only with SyncEach
+	blocks  blockPool
+	waiters sync.Pool // of chan error
+
+	journalWork chan struct{} // each has one place: a reminder that there may be work
+	fileWork    chan struct{}
+	stepWork    chan struct{}
+
+	mu      sync.RWMutex // guards the fields below; never held during I/O
+	m       *machine
+	folders []string // per partition, of the generation that counts
+	kept    []uint32 // per partition, the generation whose folder is known to be durable
+	stripes [stripeCount]stripe
+	cache   *otter.Cache[key.Key, cached] // changed under mu (read lock and an unchanged stripe, or write lock) so that it is coherent
+	staged  map[register.Stamp]*stagedValue
+	journal map[uint64]vfs.File // open segments of this run
+	damaged map[string]bool     // files found damaged
+	roomy   chan struct{}       // closed and replaced when the journal has room again
+	stopped bool
+	written time.Time // when the last batch became durable
+	saved   time.Time // when the last checkpoint was saved
+}
+
+// Open recovers the store of a data directory, or lays out an empty one. Run must follow before anything is written.
+// Errors: *JournalError and others that say what is wrong with the directory and what to do.
+func Open(cfg Config) (*Store, error) {
+	s, err := open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func open(cfg Config) (*Store, error) {
+	cfg = cfg.withDefaults()
+	s := &Store{
+		cfg: cfg, fs: cfg.FS,
+		staged: make(map[register.Stamp]*stagedValue), journal: make(map[uint64]vfs.File), damaged: make(map[string]bool),
+		roomy:       make(chan struct{}),
+		journalWork: make(chan struct{}, 1), fileWork: make(chan struct{}, 1), stepWork: make(chan struct{}, 1),
+	}
+	s.waiters.New = func() any { return make(chan error, 1) }
+	s.m = newMachine(s.limits(), snapshot{}, nil)
+	s.cache = newCache(cfg.CacheBytes)
+	s.dirty.each = cfg.SyncEach
+	start := time.Now()
+	got, err := s.load()
+	if err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	s.kept = make([]uint32, cfg.Partitions)
+	s.folders = make([]string, cfg.Partitions)
+	for p := range s.folders {
+		s.folders[p] = folderName(p, s.m.state.parts[p].gen)
+	}
+	s.space, err = newSpace(cfg.FS)
+	if err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	got.Took = time.Since(start)
+	s.saved, s.written = start, start
+	if f := cfg.Events.Recovered; f != nil {
+		f(got)
+	}
+	return s, nil
+}
+
+func (s *Store) limits() limits { return limits{s.cfg.SegmentBytes, s.cfg.SegmentEntries} }
+
+func (s *Store) hash(k key.Key) uint64 {
+	h, _ := s.cfg.Locate(k)
+	return h
+}
+
+// Put makes rec the only version of its key. It takes effect when its journal entry is on stable storage, and returns then: it does not
+// give up on ctx once the entry is queued. The caller sees to it that the ballots of one key rise. If rec's value is
+// neither inline nor staged, the copy here must be of the same version, and its bytes are kept.
+// Errors: register.ErrFull, register.ErrFailed, register.ErrStopped: nothing was written; *register.UnknownError: the sync failed.
+func (s *Store) Put(ctx context.Context, k key.Key, rec register.Record) error {
+	it, err := s.entryFor(ctx, k, rec)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, it)
+}
+
+// entryFor makes the journal entry of a record, once its bytes are where the entry says and there is room for them.
+func (s *Store) entryFor(ctx context.Context, k key.Key, rec register.Record) (*item, error) {
+	it := &item{entry: entry{kind: entryPut, key: k, rec: rec}, ctx: ctx}
+	it.hash, it.part = s.cfg.Locate(k)
+	if rec.Present() && rec.Value.Inline == nil && rec.Value.Length > 0 {
+		if err := s.settleBytes(ctx, it); err != nil {
+			return nil, err
+		}
+	}
+	if rec.Kind == register.Tombstone {
+		return it, nil // removals may use the reserve
+	}
+	return it, s.space.take(int64(len(it.rec.Value.Inline)), 1)
+}
+
+// write queues an item once there is room for it, and waits until it is durable.
+func (s *Store) write(ctx context.Context, it *item) error {
+	it.done = s.waiters.Get().(chan error)
+	defer s.waiters.Put(it.done)
+	for {
+		wait, err := s.enqueue(ctx, it)
+		if err != nil {
+			return err
+		}
+		if wait == nil {
+			remind(s.journalWork)
+			return <-it.done
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// enqueue queues an item, or gives a channel that is closed when it is worth trying again.
+func (s *Store) enqueue(ctx context.Context, it *item) (wait <-chan struct{}, err error) {
+	record := it.kind == entryPut || it.kind == entryStaged
+	for {
+		var at uint64
+		if record {
+			if it.prior, at, err = s.priorState(ctx, it.key, it.hash, it.part); err != nil {
+				return nil, err
+			}
+		}
+		s.mu.Lock()
+		again := false
+		switch err = s.writable(); {
+		case err != nil:
+		case !s.m.room():
+			wait = s.roomy
+		case record && !s.m.onItsWay(it.key) && s.stripe(it.hash).seq != at:
+			again = true // a record became durable meanwhile, and its file was written
+		default:
+			if s.cfg.Events.Durable != nil {
+				it.queued = time.Now()
+			}
+			s.m.submit(it)
+		}
+		s.mu.Unlock()
+		if !again {
+			return wait, err
+		}
+	}
+}
+
+// writable is nil while the store takes writes. The caller holds mu.
+func (s *Store) writable() error {
+	switch {
+	case s.m.failed != nil:
+		return fmt.Errorf("%w: %w", register.ErrFailed, s.m.failed)
+	case s.stopped:
+		return register.ErrStopped
+	}
+	return nil
+}
+
+// Writable tells why a value of that size (-1: unknown) would be refused now, or nil.
+func (s *Store) Writable(size int64) error {
+	s.mu.RLock()
+	err := s.writable()
+	s.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	if s.space.check(max(size, 0)+fileCost) == nil {
+		return nil
+	}
+	if err := s.space.look(); err != nil {
+		return err
+	}
+	return s.space.check(max(size, 0) + fileCost)
+}
+
+// Discard gives up all records of a partition, durably: its generation is raised.
+func (s *Store) Discard(ctx context.Context, part int) error {
+	return s.write(ctx, &item{entry: entry{kind: entryDiscard, part: part}, ctx: ctx})
+}
+
+// Ceiling is the durable promise ceiling.
+func (s *Store) Ceiling() register.Time {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.m.state.ceiling
+}
+
+// RaiseCeiling makes a higher promise ceiling durable before it returns.
+func (s *Store) RaiseCeiling(ctx context.Context, t register.Time) error {
+	return s.write(ctx, &item{entry: entry{kind: entryCeiling, ceiling: t}, ctx: ctx})
+}
+
+func (s *Store) stripe(hash uint64) *stripe { return &s.stripes[hash%stripeCount] }
+
+// remind puts a reminder into a channel of one place.
+func remind(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Status tells how the store is.
+func (s *Store) Status() Status {
+	st := Status{SyncsFiles: s.cfg.SyncEach, JournalLimit: 2 * s.cfg.SegmentBytes, CacheLimit: max(s.cfg.CacheBytes, 0)}
+	st.Usage, st.Full = s.space.now()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for i := range s.m.state.parts {
+		p := &s.m.state.parts[i]
+		st.Keys += p.keys
+		st.Tombstones += p.tombstones
+		st.Bytes += p.bytes
+	}
+	st.JournalBytes, st.JournalEntries, st.JournalQueue = s.m.live, s.m.entries, len(s.m.queue)
+	st.Segments, st.Pending = len(s.m.segments), len(s.m.slots)
+	st.Staged, st.Damaged = len(s.staged), len(s.damaged)
+	for _, v := range s.staged {
+		st.StagedBytes += v.length
+	}
+	if s.cache != nil {
+		st.CacheEntries, st.CacheBytes = s.cache.EstimatedSize(), int64(s.cache.WeightedSize())
+	}
+	st.Failed = s.m.failed
+	st.CheckpointAge = time.Since(s.saved)
+	return st
+}
