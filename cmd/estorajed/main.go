@@ -14,6 +14,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -44,6 +45,5 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		writeConfig(stdout, config)
 		return succeeded
 	}
-	fmt.Fprintln(stderr, "estorajed: this build serves nothing yet")
-	return failed
+	return serve(ctx, config, environ, stdout, stderr)
 }

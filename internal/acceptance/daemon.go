@@ -128,7 +128,11 @@ func (d *Daemon) Start(ctx context.Context) error {
 // Ready waits until /_ready says 200, or ctx ends.
 func (d *Daemon) Ready(ctx context.Context) error {
 	return Await(ctx, func() error {
-		resp, err := http.Get(d.URL("_ready"))
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.URL("_ready"), nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			return err
 		}

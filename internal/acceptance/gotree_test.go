@@ -229,24 +229,3 @@ func split(files []*source) (kept, deleted []*source) {
 	}
 	return kept, deleted
 }
-
-// compareWithTools runs the operator's script: every file of the list must be in the data directory, equal to its original, and nothing else.
-func compareWithTools(t *testing.T, dataPath, root string, kept []*source) {
-	t.Helper()
-	list := filepath.Join(t.TempDir(), "list")
-	var text strings.Builder
-	for _, f := range kept {
-		fmt.Fprintln(&text, f.key)
-	}
-	if err := os.WriteFile(list, []byte(text.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.Command("sh", "testdata/compare.sh", dataPath, root, list).CombinedOutput()
-	t.Logf("compare.sh:\n%s", out)
-	if err != nil {
-		t.Fatalf("compare.sh: %v", err)
-	}
-	if want := fmt.Sprintf("%d values, 0 differences\n", len(kept)); !strings.HasSuffix(string(out), want) {
-		t.Errorf("compare.sh ends with %q, want %q", out, want)
-	}
-}

@@ -296,7 +296,9 @@ func TestStoppingLetsRequestsFinish(t *testing.T) {
 
 func TestStoppingDoesNotWaitForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		entered := make(chan bool)
 		c := testConfig(&memory{beforeRead: func(ctx context.Context) error {
+			close(entered)
 			<-ctx.Done()
 			return ctx.Err()
 		}}, nil)
@@ -306,6 +308,7 @@ func TestStoppingDoesNotWaitForEver(t *testing.T) {
 		go func() { served <- handler(t, c).Serve(ctx, p) }()
 		client := p.dial()
 		fmt.Fprint(client, "GET /k HTTP/1.1\r\nHost: x\r\n\r\n")
+		<-entered
 		cancel()
 		began := time.Now()
 		if err := <-served; err == nil || !strings.Contains(err.Error(), "cut off") {

@@ -21,13 +21,13 @@ import (
 const (
 	readyWithin = 2 * time.Minute // with a million keys it should take seconds
 	stopWithin  = 2 * time.Minute
+	fillConns   = 64
 	loadSlack   = time.Minute // that a load may take beyond its length
 	loadWithin  = time.Hour   // for a load that is bounded by its number of requests
 )
 
-// newDaemon describes a daemon on the servers' core, as it is shipped: all flags but the ports at their defaults. wrap runs it under
-// another command.
-func (b *bench) newDaemon(name string, wrap ...string) (*acceptance.Daemon, error) {
+// newDaemon describes a daemon on the servers' core, as it is shipped: all flags but the ports at their defaults.
+func (b *bench) newDaemon(name string) (*acceptance.Daemon, error) {
 	dir, err := b.folder(name)
 	if err != nil {
 		return nil, err
@@ -36,24 +36,22 @@ func (b *bench) newDaemon(name string, wrap ...string) (*acceptance.Daemon, erro
 	if err != nil {
 		return nil, err
 	}
-	d.Wrap = append(b.pinned(serverCore), wrap...)
+	d.Wrap = b.pinned(serverCore)
 	return d, nil
 }
 
-// startDaemon starts one, and puts keys into it if there are to be any.
-func (b *bench) startDaemon(ctx context.Context, name string, keys int, wrap ...string) (*acceptance.Daemon, error) {
-	d, err := b.newDaemon(name, wrap...)
+// startDaemon starts one with so many keys in it.
+func (b *bench) startDaemon(ctx context.Context, name string, keys int) (*acceptance.Daemon, error) {
+	d, err := b.newDaemon(name)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := start(ctx, d); err != nil {
 		return nil, err
 	}
-	if keys > 0 {
-		if _, err := b.load(ctx, load{Port: d.Ports.API, Method: http.MethodPost, Conns: 64, Count: keys, Value: b.value}); err != nil {
-			d.Kill()
-			return nil, fmt.Errorf("put the keys in: %w", err)
-		}
+	if _, err := b.load(ctx, load{Port: d.Ports.API, Method: http.MethodPost, Conns: fillConns, Count: keys, Value: b.value}); err != nil {
+		d.Kill()
+		return nil, fmt.Errorf("put the keys in: %w", err)
 	}
 	return d, nil
 }

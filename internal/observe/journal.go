@@ -37,7 +37,7 @@ func (o *Observer) drawCommit(s store.Synced) telemetry.Trace {
 	var links []trace.Link
 	for _, ctx := range s.Members {
 		if len(links) < linksMax && o.tracer.Keeps(ctx) {
-			links = append(links, trace.Link{SpanContext: telemetry.SpanOf(ctx).Context()})
+			links = append(links, trace.Link{SpanContext: trace.SpanContextFromContext(ctx)})
 		}
 	}
 	if len(links) == 0 {

@@ -6,8 +6,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/estorajed/estorajed/internal/api"
 	"github.com/estorajed/estorajed/internal/key"
 	"github.com/estorajed/estorajed/internal/register"
@@ -16,23 +14,12 @@ import (
 
 // Keys dresses what carries out operations on keys: a span `coordinate ...`, a count and a duration for each.
 func (o *Observer) Keys(next api.Keys) api.Keys {
-	d := &keys{Observer: o, next: next}
-	for op := range d.duration {
-		for consistency := range d.duration[op] {
-			d.duration[op][consistency] = o.metrics.CoordinatorDuration.At(op, consistency)
-			for result := range d.ended[op][consistency] {
-				d.ended[op][consistency][result] = o.metrics.CoordinatorOps.At(op, consistency, result)
-			}
-		}
-	}
-	return d
+	return &keys{o, next}
 }
 
 type keys struct {
 	*Observer
-	next     api.Keys
-	ended    [telemetry.OpDelete + 1][telemetry.Eventual + 1][telemetry.ResultError + 1]prometheus.Counter
-	duration [telemetry.OpDelete + 1][telemetry.Eventual + 1]telemetry.Histogram
+	next api.Keys
 }
 
 // coordinate names the spans by op.
@@ -58,8 +45,8 @@ func (d *keys) Write(ctx context.Context, k key.Key, change register.Change, bod
 	if op == telemetry.OpDelete && result == telemetry.ResultOK && !outcome.Replaced {
 		result = telemetry.ResultNotFound
 	}
-	d.duration[op][telemetry.Linearizable].Observe(time.Since(start).Seconds(), telemetry.TraceOf(ctx))
-	d.ended[op][telemetry.Linearizable][result].Inc()
+	d.metrics.CoordinatorDuration.At(op, telemetry.Linearizable).Observe(time.Since(start).Seconds(), telemetry.TraceOf(ctx))
+	d.metrics.CoordinatorOps.At(op, telemetry.Linearizable, result).Inc()
 	end(span, result, err)
 	return outcome, err
 }
@@ -79,8 +66,8 @@ func (d *keys) Read(ctx context.Context, k key.Key, eventual bool) (register.Rec
 	if result == telemetry.ResultOK && !rec.Present() {
 		result = telemetry.ResultNotFound
 	}
-	d.duration[telemetry.OpGet][consistency].Observe(time.Since(start).Seconds(), telemetry.TraceOf(ctx))
-	d.ended[telemetry.OpGet][consistency][result].Inc()
+	d.metrics.CoordinatorDuration.At(telemetry.OpGet, consistency).Observe(time.Since(start).Seconds(), telemetry.TraceOf(ctx))
+	d.metrics.CoordinatorOps.At(telemetry.OpGet, consistency, result).Inc()
 	return rec, follow(span, body, result, err), err
 }
 

@@ -93,6 +93,7 @@ const (
 	consistencyKey = attribute.Key("estorajed.consistency")
 	resultKey      = attribute.Key("estorajed.result")
 	phaseKey       = attribute.Key("estorajed.phase")
+	reasonKey      = attribute.Key("estorajed.reason")
 	roundKey       = attribute.Key("estorajed.round")
 	nodeKey        = attribute.Key("estorajed.node")
 	millisKey      = attribute.Key("estorajed.ms")

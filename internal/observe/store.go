@@ -5,8 +5,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/estorajed/estorajed/internal/key"
 	"github.com/estorajed/estorajed/internal/register"
 	"github.com/estorajed/estorajed/internal/replica"
@@ -15,21 +13,12 @@ import (
 
 // Store dresses this node's disk: a span `store ...`, a count and a duration for each call.
 func (o *Observer) Store(next replica.Store) replica.Store {
-	d := &disk{Observer: o, next: next}
-	for op := range d.duration {
-		d.duration[op] = o.metrics.StoreDuration.At(op)
-		for result := range d.ended[op] {
-			d.ended[op][result] = o.metrics.StoreOps.At(op, result)
-		}
-	}
-	return d
+	return &disk{o, next}
 }
 
 type disk struct {
 	*Observer
-	next     replica.Store
-	ended    [telemetry.StoreRaiseCeiling + 1][telemetry.ResultError + 1]prometheus.Counter
-	duration [telemetry.StoreRaiseCeiling + 1]telemetry.Histogram
+	next replica.Store
 }
 
 // onStore names the spans by op.
@@ -42,8 +31,8 @@ func onStore(op int) string {
 
 // count closes the books on a call that began at start.
 func (d *disk) count(ctx context.Context, op, result int, start time.Time) {
-	d.duration[op].Observe(time.Since(start).Seconds(), telemetry.TraceOf(ctx))
-	d.ended[op][result].Inc()
+	d.metrics.StoreDuration.At(op).Observe(time.Since(start).Seconds(), telemetry.TraceOf(ctx))
+	d.metrics.StoreOps.At(op, result).Inc()
 }
 
 func (d *disk) Head(ctx context.Context, k key.Key) (register.Record, error) {

@@ -22,6 +22,7 @@ type Request struct {
 
 	a      *Acceptor
 	held   bool // it has the key's turn
+	todo   Step // LoadRecord or StoreRecord, until that is reported
 	loaded bool // answer.Record is what the disk holds
 	stored bool
 	done   bool
@@ -33,17 +34,19 @@ func (a *Acceptor) Begin(k string, m Message) Request {
 	return Request{Key: k, Message: m, a: a}
 }
 
-// Step tells what has to happen next. Once it is Done it stays so.
+// Step tells what has to happen next. Until that has happened it says the same; once it is Done it stays so.
 func (q *Request) Step() Step {
 	switch {
 	case q.done:
 		return Done
+	case q.todo != Done:
+		return q.todo
 	case q.stored:
 		return q.conclude()
 	case q.loaded:
 		return q.judge(q.a.cells[q.Key])
 	case q.Message.Phase == Look:
-		return LoadRecord
+		return q.await(LoadRecord)
 	default:
 		return q.enter()
 	}
@@ -54,7 +57,7 @@ func (q *Request) Answer() Answer { return q.answer }
 
 // Loaded reports the key's newest durable record; the zero Record if there is none.
 func (q *Request) Loaded(newest Record) {
-	q.answer.Record, q.loaded = newest, true
+	q.answer.Record, q.loaded, q.todo = newest, true, Done
 }
 
 // Unreadable reports that the key's copy is damaged. It tells whether the request goes on all the same; if not it is over
@@ -64,12 +67,12 @@ func (q *Request) Unreadable() bool {
 		q.Fail()
 		return false
 	}
-	q.answer.Damaged, q.loaded = true, true
+	q.answer.Damaged, q.loaded, q.todo = true, true, Done
 	return true
 }
 
 // Stored reports that the message's record is durable.
-func (q *Request) Stored() { q.stored = true }
+func (q *Request) Stored() { q.stored, q.todo = true, Done }
 
 // Fail reports that the step could not be carried out, or was given up. The request is over without an answer. A record that was being
 // stored may have become durable or not: the next request looks.
@@ -102,7 +105,7 @@ func (q *Request) enter() Step {
 	if c.known && q.Message.Phase != Prepare {
 		return q.judge(q.a.cells[q.Key])
 	}
-	return LoadRecord
+	return q.await(LoadRecord)
 }
 
 // against is the highest ballot that stands in the message's way: an accept may be as high as its promise, a prepare may not.
@@ -154,7 +157,7 @@ func (q *Request) accept(c cell) Step {
 	}
 	c.promised, c.writing = b, b
 	q.a.cells[q.Key] = c
-	return StoreRecord
+	return q.await(StoreRecord)
 }
 
 // A state known to be chosen may be installed whatever has been promised, unless its evidence was gathered so long ago that a
@@ -170,7 +173,7 @@ func (q *Request) learn(c cell) Step {
 	}
 	c.writing = q.Message.ballot()
 	q.a.cells[q.Key] = c
-	return StoreRecord
+	return q.await(StoreRecord)
 }
 
 // conclude answers for a record that has become durable.
@@ -179,6 +182,11 @@ func (q *Request) conclude() Step {
 	c.accepted, c.known = c.writing, true
 	q.leave(c)
 	return q.acknowledge()
+}
+
+func (q *Request) await(todo Step) Step {
+	q.todo = todo
+	return todo
 }
 
 func (q *Request) leave(c cell) {

@@ -14,23 +14,23 @@ import (
 // shares are one, in fractions; hence one in whole units exists. Most of it is found by two simple passes; only what they cannot settle
 // is left to the search for paths, which makes the result exact: see search.
 type assignment struct {
-	places int             // of each partition
-	apart  int             // the most nodes of one zone in a partition
-	old    [][]int         // by partition: nodes that cost nothing; at most once each
-	may    func(int) []int // the nodes that a partition may have
-	id     []NodeID        // of each node; ties are broken by number, not by index, so that they fall the same in the next plan
-	zone   []int           // of each node
-	peers  [][]int         // of each zone: its nodes
-	share  []share         // of each node
-	pool   int             // how many shares are to be rounded up
+	places int      // of each partition
+	apart  int      // the most nodes of one zone in a partition
+	old    [][]int  // by partition: nodes that cost nothing
+	may    [][]int  // by partition: the nodes that it may have, old among them; nil: any
+	id     []NodeID // of each node; ties are broken by number, not by index, so that they fall the same in the next plan
+	zone   []int    // of each node
+	peers  [][]int  // of each zone: its nodes
+	share  []share  // of each node
+	pool   int      // how many shares are to be rounded up
 
-	got   [][]int // by partition
-	count []int   // by node: how many partitions it has got
-	extra int     // how many nodes have got more than low
+	got   [][]int // by partition: nodes
+	held  [][]int // by node: partitions; got turned around
+	extra int     // how many nodes hold more than low
 }
 
 func newAssignment(members []Member, zone []int, shares []share) *assignment {
-	a := &assignment{zone: zone, share: shares, peers: make([][]int, len(members)), count: make([]int, len(members))}
+	a := &assignment{zone: zone, share: shares, peers: make([][]int, 1+slices.Max(zone)), held: make([][]int, len(members))}
 	for n, m := range members {
 		a.id = append(a.id, m.ID)
 		a.peers[zone[n]] = append(a.peers[zone[n]], n)
@@ -45,10 +45,11 @@ func (a *assignment) solve() [][]int {
 		a.pool -= s.low
 	}
 	a.keep()
-	for a.augment(true) {
+	s := newSearch(a)
+	for s.augment(true) {
 	}
 	a.fill()
-	for a.augment(false) {
+	for s.augment(false) {
 	}
 	for _, list := range a.got {
 		if len(list) != a.places {
@@ -62,7 +63,6 @@ func (a *assignment) solve() [][]int {
 // node gives up what is too much for its share, most readily from partitions that have given up least: a partition that loses a
 // replica must find a new one, and a few nodes with room cannot be the new ones of the same partition twice.
 func (a *assignment) keep() {
-	held := make([][]int, len(a.count)) // partitions by node
 	for i, list := range a.old {
 		for _, n := range list {
 			a.give(i, n)
@@ -73,17 +73,14 @@ func (a *assignment) keep() {
 		for n := a.surplus(i, target); n >= 0; n = a.surplus(i, target) {
 			a.take(i, n)
 		}
-		for _, n := range a.got[i] {
-			held[n] = append(held[n], i)
-		}
 	}
 	target = a.targets()
-	for n, list := range held {
-		excess := a.count[n] - target[n]
+	for n := range target {
+		excess := len(a.held[n]) - target[n]
 		if excess <= 0 {
 			continue
 		}
-		slices.SortFunc(list, func(i, j int) int {
+		list := slices.SortedFunc(slices.Values(a.held[n]), func(i, j int) int {
 			return cmp.Or(len(a.got[j])-len(a.got[i]), cmp.Compare(a.mix(i, n), a.mix(j, n)))
 		})
 		for _, i := range list[:excess] {
@@ -103,7 +100,7 @@ func (a *assignment) surplus(i int, target []int) int {
 		if crowded && a.inZone(i, a.zone[n]) <= a.apart {
 			continue
 		}
-		if worst < 0 || a.count[n]-target[n] > a.count[worst]-target[worst] {
+		if worst < 0 || len(a.held[n])-target[n] > len(a.held[worst])-target[worst] {
 			worst = n
 		}
 	}
@@ -130,7 +127,7 @@ func (a *assignment) targets() []int {
 }
 
 func (a *assignment) over(n int) int {
-	if a.count[n] > a.share[n].low {
+	if len(a.held[n]) > a.share[n].low {
 		return 1
 	}
 	return 0
@@ -143,7 +140,7 @@ func (a *assignment) fill() {
 	target := a.targets()
 	lack := make([]int, len(a.peers)) // of each zone
 	for n := range target {
-		lack[a.zone[n]] += target[n] - a.count[n]
+		lack[a.zone[n]] += target[n] - len(a.held[n])
 	}
 	for i := range a.got {
 		for len(a.got[i]) < a.places {
@@ -159,8 +156,8 @@ func (a *assignment) fill() {
 
 func (a *assignment) neediest(i int, target, lack []int) int {
 	best := -1
-	for _, n := range a.may(i) {
-		if a.count[n] >= target[n] || slices.Contains(a.got[i], n) || a.inZone(i, a.zone[n]) >= a.apart {
+	for n := range target {
+		if len(a.held[n]) >= target[n] || !a.allows(i, n) || a.inZone(i, a.zone[n]) >= a.apart {
 			continue
 		}
 		if best < 0 || a.needs(n, best, i, target, lack) > 0 {
@@ -175,25 +172,30 @@ func (a *assignment) needs(m, n, i int, target, lack []int) int {
 	zm, zn := a.zone[m], a.zone[n]
 	return cmp.Or(
 		lack[zm]*min(a.apart, len(a.peers[zn]))-lack[zn]*min(a.apart, len(a.peers[zm])),
-		(target[m]-a.count[m])-(target[n]-a.count[n]),
+		(target[m]-len(a.held[m]))-(target[n]-len(a.held[n])),
 		cmp.Compare(a.mix(i, m), a.mix(i, n)),
 	)
 }
 
+// allows tells whether partition i, which may be full, could use n.
+func (a *assignment) allows(i, n int) bool {
+	return !slices.Contains(a.got[i], n) && (a.may == nil || slices.Contains(a.may[i], n))
+}
+
 func (a *assignment) give(i, n int) {
 	a.got[i] = append(a.got[i], n)
-	a.count[n]++
-	if a.count[n] == a.share[n].low+1 {
+	a.held[n] = append(a.held[n], i)
+	if len(a.held[n]) == a.share[n].low+1 {
 		a.extra++
 	}
 }
 
 func (a *assignment) take(i, n int) {
-	a.got[i] = slices.DeleteFunc(a.got[i], func(m int) bool { return m == n })
-	if a.count[n] == a.share[n].low+1 {
+	if len(a.held[n]) == a.share[n].low+1 {
 		a.extra--
 	}
-	a.count[n]--
+	a.got[i] = slices.DeleteFunc(a.got[i], func(m int) bool { return m == n })
+	a.held[n] = slices.DeleteFunc(a.held[n], func(j int) bool { return j == i })
 }
 
 // inZone is how many nodes of a zone partition i has got.

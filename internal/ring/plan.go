@@ -134,13 +134,8 @@ func (s Set) heading() []NodeID {
 // place finds the holders of every partition.
 func (p *planner) place() {
 	apart, shares := idealShares(p.members, p.zone, p.replicas, len(p.before))
-	everybody := make([]int, len(p.members))
-	for n := range everybody {
-		everybody[n] = n
-	}
 	a := newAssignment(p.members, p.zone, shares)
 	a.places, a.apart, a.old = p.replicas, apart, p.before
-	a.may = func(int) []int { return everybody }
 	p.after = a.solve()
 }
 
@@ -156,7 +151,7 @@ func (p *planner) order() {
 	for places := p.replicas; places > 0; places-- {
 		a := newAssignment(p.members, apart, evenShares(left, len(p.members), places))
 		a.places, a.apart = 1, 1
-		a.may = func(i int) []int { return left[i] }
+		a.may = left
 		a.old = make([][]int, len(left))
 		for i := range left {
 			a.old[i] = firstOf(p.before[i], left[i])

@@ -2,7 +2,7 @@ package ring
 import ("testing";"math/rand/v2";"time";"fmt")
 func TestScratch(t *testing.T){
 	rng:=rand.New(rand.NewPCG(1,2))
-	for _,c:=range []struct{n,z,r,q int; w uint32}{{200,0,3,1024,1},{200,0,3,1024,10},{200,5,3,1024,10},{200,3,3,1024,10},{200,2,3,1024,10},{200,4,7,1024,1000},{200,4,3,16384,10},{7,3,3,1024,10},{10,0,3,1024,100},{1000,10,3,16384,10}} {
+	for _,c:=range []struct{n,z,r,q int; w uint32}{{200,0,3,1024,1},{200,0,3,1024,10},{200,5,3,1024,10},{200,3,3,1024,10},{200,2,3,1024,10},{200,4,7,1024,1000},{200,4,3,16384,10},{1000,10,3,16384,10},{1000,0,3,16384,10},{7,3,3,1024,10},{10,0,3,1024,100}} {
 		mk:=func(n int)[]Member{var ms []Member; for i:=range n {m:=Member{ID:NodeID(i+1),Weight:1+rng.Uint32N(c.w)}; if c.z>0{m.Zone=fmt.Sprint(rng.IntN(c.z))}; ms=append(ms,m)}; return ms}
 		ms:=mk(c.n)
 		cur,_:=New(c.q)

@@ -5,45 +5,57 @@ import "slices"
 // A search looks for the cheapest way to fill one more place of any partition, moving on what stands in the way: the shortest path
 // in the residual network of the assignment. Its steps are
 //
-//	partition -> node      gives the partition a place at the node              0 if the node is of old, else 1
-//	node -> slot           takes a place from it: the slot is that of a partition   -1 if it is not of old, else 0
-//	slot -> node           gives the place to another node of the same zone     as partition -> node
-//	slot -> partition      the place may go to any zone                         0
-//	node -> pool -> node   rounds up the one's share instead of the other's     0
+//	partition -> node     gives the partition a place at the node         0 if the node is of old, else 1
+//	node -> slot          takes a place from it, out of a partition       0 if the node is of old, else -1
+//	slot -> node          gives that place to another node of the zone    as partition -> node
+//	slot -> partition     lets that place go to any zone                  0
+//	node -> pool -> node  rounds up the one's share, not the other's      0
 //
-// from a partition with an empty place to a node with a low unit left, or to the pool while not all shares to be rounded up are.
-// Where each path so used is a shortest one, the flow stays the cheapest of its size (Ahuja, Magnanti and Orlin, section 9.7), and no cycle is
-// negative, so the search below, Bellman and Ford's with a queue, ends.
+// from a partition with an empty place to a node with a low unit left, or to the pool while not all that may be rounded up are. If each
+// path taken is a shortest one the flow stays the cheapest of its size (Ahuja, Magnanti and Orlin, section 9.7); then no cycle is
+// negative, and the search, Bellman and Ford's with a queue, ends.
 type search struct {
 	*assignment
-	free bool // take steps of cost 0 only
+	free bool // take no step that costs
 
-	cost   []int // of the best way to each vertex; unreachable if none is known
-	from   []int // the vertex before it on that way
-	queue  []int // of vertices whose way has become better
+	cost   []int // by vertex: of the best way known to it, or unreachable
+	from   []int // by vertex: the one before it on that way, or -1
+	queue  []int // vertices to which a better way was found
 	queued []bool
+
+	worst   []int // by zone: no node of it has a higher cost
+	highest int   // no zone has a worse one
 }
 
 const unreachable = 1 << 30
 
+func newSearch(a *assignment) *search {
+	s := &search{assignment: a, worst: make([]int, len(a.peers))}
+	size := s.pooled() + 1
+	s.cost, s.from, s.queued = make([]int, size), make([]int, size), make([]bool, size)
+	return s
+}
+
 // Vertices are numbered: partitions, then nodes, then slots (places for each partition), then the pool.
 func (s *search) node(n int) int    { return len(s.got) + n }
-func (s *search) slot(i, k int) int { return len(s.got) + len(s.count) + i*s.places + k }
-func (s *search) poolAt() int       { return s.slot(len(s.got), 0) }
+func (s *search) slot(i, k int) int { return len(s.got) + len(s.held) + i*s.places + k }
+func (s *search) pooled() int       { return s.slot(len(s.got), 0) }
 
 // augment fills one more place by the cheapest way; free: only if that costs nothing. It tells whether there was one.
 var searches int
 
-func (a *assignment) augment(free bool) bool {
+func (s *search) augment(free bool) bool {
 	searches++
-	s := &search{assignment: a, free: free}
-	size := s.poolAt() + 1
-	s.cost, s.from, s.queued = make([]int, size), make([]int, size), make([]bool, size)
+	s.free = free
 	for v := range s.cost {
 		s.cost[v], s.from[v] = unreachable, -1
 	}
-	for i, list := range a.got {
-		if len(list) < a.places {
+	for z := range s.worst {
+		s.worst[z] = unreachable
+	}
+	s.highest = unreachable
+	for i, list := range s.got {
+		if len(list) < s.places {
 			s.reach(i, -1, 0)
 		}
 	}
@@ -74,13 +86,9 @@ func (s *search) reach(v, from, cost int) {
 
 // leave takes every step from v.
 func (s *search) leave(v int) {
-	nodes, slots, pool := s.node(0), s.slot(0, 0), s.poolAt()
+	nodes, slots, pool := s.node(0), s.slot(0, 0), s.pooled()
 	if v < nodes {
-		for _, n := range s.may(v) {
-			if s.inZone(v, s.zone[n]) < s.apart {
-				s.offer(v, v, n)
-			}
-		}
+		s.leavePartition(v)
 		return
 	}
 	if v < slots {
@@ -88,40 +96,78 @@ func (s *search) leave(v int) {
 		return
 	}
 	if v < pool {
-		i := (v - slots) / s.places
-		s.reach(i, v, s.cost[v])
-		for _, n := range s.peers[s.zone[s.got[i][(v-slots)%s.places]]] {
-			s.offer(v, i, n)
-		}
+		s.leaveSlot(v, (v-slots)/s.places, (v-slots)%s.places)
 		return
 	}
-	for n := range s.count {
-		if s.count[n] > s.share[n].low {
+	for n := range s.held {
+		if len(s.held[n]) > s.share[n].low {
 			s.reach(s.node(n), v, s.cost[v])
 		}
 	}
 }
 
-// offer gives partition i a place at node n, on the way through v.
-func (s *search) offer(v, i, n int) {
-	price := s.price(i, n)
-	if price > 0 && s.free || slices.Contains(s.got[i], n) {
+func (s *search) leavePartition(i int) {
+	for _, n := range s.old[i] {
+		if s.inZone(i, s.zone[n]) < s.apart && !slices.Contains(s.got[i], n) {
+			s.reach(s.node(n), i, s.cost[i])
+		}
+	}
+	if s.free || s.highest <= s.cost[i]+1 {
 		return
 	}
-	s.reach(s.node(n), v, s.cost[v]+price)
+	if s.may != nil {
+		for _, n := range s.may[i] {
+			s.offer(i, i, s.zone[n])
+		}
+		return
+	}
+	s.highest = 0
+	for z := range s.peers {
+		if s.inZone(i, z) < s.apart {
+			s.offer(i, i, z)
+		}
+		s.highest = max(s.highest, s.worst[z])
+	}
 }
 
 func (s *search) leaveNode(v, n int) {
-	if s.count[n] < s.share[n].low {
+	if len(s.held[n]) < s.share[n].low {
 		return // a way may end here; to go on could not make it cheaper
 	}
-	if s.count[n] == s.share[n].low && s.share[n].fraction > 0 {
-		s.reach(s.poolAt(), v, s.cost[v])
+	if len(s.held[n]) == s.share[n].low && s.share[n].fraction > 0 {
+		s.reach(s.pooled(), v, s.cost[v])
 	}
-	for i, list := range s.got {
-		if k := slices.Index(list, n); k >= 0 {
-			s.reach(s.slot(i, k), v, s.cost[v]-s.price(i, n))
+	for _, i := range s.held[n] {
+		s.reach(s.slot(i, slices.Index(s.got[i], n)), v, s.cost[v]-s.price(i, n))
+	}
+}
+
+func (s *search) leaveSlot(v, i, k int) {
+	s.reach(i, v, s.cost[v])
+	zone := s.zone[s.got[i][k]]
+	for _, n := range s.old[i] {
+		if s.zone[n] == zone && !slices.Contains(s.got[i], n) {
+			s.reach(s.node(n), v, s.cost[v])
 		}
+	}
+	if !s.free {
+		s.offer(v, i, zone)
+	}
+}
+
+// offer lets partition i, on the way through v, have any node of a zone at the full price. Once all nodes there can be had as
+// cheaply, which is soon, it need not look at them: that makes a search take the time of the slots, not of all pairs.
+func (s *search) offer(v, i, zone int) {
+	cost := s.cost[v] + 1
+	if s.worst[zone] <= cost {
+		return
+	}
+	s.worst[zone] = 0
+	for _, n := range s.peers[zone] {
+		if s.allows(i, n) {
+			s.reach(s.node(n), v, cost)
+		}
+		s.worst[zone] = max(s.worst[zone], s.cost[s.node(n)])
 	}
 }
 
@@ -134,14 +180,13 @@ func (s *search) price(i, n int) int {
 
 // end is the vertex at which the cheapest way ends, or -1.
 func (s *search) end() int {
-	end := -1
-	best := unreachable
-	for n := range s.count {
-		if v := s.node(n); s.count[n] < s.share[n].low && s.cost[v] < best {
+	end, best := -1, unreachable
+	for n := range s.held {
+		if v := s.node(n); len(s.held[n]) < s.share[n].low && s.cost[v] < best {
 			end, best = v, s.cost[v]
 		}
 	}
-	if v := s.poolAt(); s.extra < s.pool && s.cost[v] < best {
+	if v := s.pooled(); s.extra < s.pool && s.cost[v] < best {
 		end = v
 	}
 	return end
@@ -151,7 +196,7 @@ func (s *search) end() int {
 func (s *search) apply(end int) {
 	type place struct{ partition, node int }
 	var given, taken []place
-	nodes, slots, pool := s.node(0), s.slot(0, 0), s.poolAt()
+	nodes, slots, pool := s.node(0), s.slot(0, 0), s.pooled()
 	isNode := func(v int) bool { return nodes <= v && v < slots }
 	isSlot := func(v int) bool { return slots <= v && v < pool }
 	for v := end; s.from[v] >= 0; v = s.from[v] {

@@ -65,6 +65,22 @@ func (b *fileBody) load(block, size int64) error {
 	return nil
 }
 
+// checkAll reads every block and gives the first damage.
+func (f *openFile) checkAll() error {
+	buf := make([]byte, blockSize)
+	for i, want := range f.blocks {
+		at := int64(i) * blockSize
+		block := buf[:min(blockSize, f.rec.Value.Length-at)]
+		if err := readFull(f.File, block, at); err != nil {
+			return &register.DamageError{Where: f.name, What: err.Error()}
+		}
+		if checksum(block) != want {
+			return &register.DamageError{Where: f.name, What: fmt.Sprintf("the checksum of block %d of %d is wrong", i+1, len(f.blocks))}
+		}
+	}
+	return nil
+}
+
 // Seek sets where the next Read begins.
 func (b *fileBody) Seek(offset int64, whence int) (int64, error) {
 	switch whence {

@@ -55,6 +55,11 @@ func (s *Store) writeFile(job fileJob) error {
 			return err
 		}
 	}
+	if it.damaged {
+		if err := s.quarantine(job); err != nil {
+			return err
+		}
+	}
 	target := keyPath(job.folder, job.key, it.rec.Kind)
 	if err := s.place(job, target); err != nil {
 		if s.discarded(it) {
@@ -62,18 +67,40 @@ func (s *Store) writeFile(job fileJob) error {
 		}
 		return err
 	}
-	if it.both || it.recovered || it.rec.Kind == register.Tombstone {
-		other := register.Tombstone
-		if it.rec.Kind == register.Tombstone {
-			other = register.Data
+	if !it.both {
+		return nil
+	}
+	other := keyPath(job.folder, job.key, register.Tombstone)
+	if it.rec.Kind == register.Tombstone {
+		other = keyPath(job.folder, job.key, register.Data)
+	}
+	if err := s.removeFile(other); err != nil {
+		return err
+	}
+	s.dirty.add(parent(other))
+	return nil
+}
+
+// quarantine takes the damaged files of a key aside, for the operator to look at. The journal holds what replaces them.
+func (s *Store) quarantine(job fileJob) error {
+	for _, kind := range []register.Kind{register.Data, register.Tombstone} {
+		name := keyPath(job.folder, job.key, kind)
+		file, err := s.openFile(name, job.key)
+		if file != nil {
+			err = file.checkAll()
+			file.Close()
 		}
-		if err := s.removeFile(keyPath(job.folder, job.key, other)); err != nil {
+		var damage *register.DamageError
+		if !errors.As(err, &damage) {
+			continue
+		}
+		aside := fmt.Sprintf("%s/%s.%v.%v", quarantineDir, job.folder[len(keysDir)+1:], job.item.rec.Ballot, kind)
+		if err := s.fs.Rename(name, aside); err != nil {
 			return err
 		}
-		if it.rec.Kind == register.Tombstone || it.both {
-			s.dirty.add(job.folder)
-			s.dirty.add(job.folder + "/" + deletedDir)
-		}
+		s.mu.Lock()
+		delete(s.damaged, name)
+		s.mu.Unlock()
 	}
 	return nil
 }

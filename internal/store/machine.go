@@ -58,6 +58,7 @@ type item struct {
 	segment   uint64 // that holds it, once durable
 	both      bool   // the key may have a file of the other kind, which the new one must take away
 	recovered bool   // came out of the journal at the start: the file may be there already
+	damaged   bool   // the copy that it replaces cannot be trusted, so prior says nothing
 
 	ctx    context.Context
 	queued time.Time // for Events only, as waited
@@ -228,7 +229,7 @@ func (m *machine) show(it *item) {
 	s := m.slots[it.key]
 	s.undone--
 	p.replace(it.hash, it.prior, &it.rec)
-	it.both = it.prior.kind != register.None && it.prior.kind != it.rec.Kind
+	it.both = it.recovered || it.damaged || it.prior.kind != register.None && it.prior.kind != it.rec.Kind
 	if old := s.shown; old != nil {
 		it.both = it.both || old.both || old.rec.Kind != it.rec.Kind
 		m.replaced(s, old)

@@ -62,14 +62,17 @@ func (s *Store) head(ctx context.Context, k key.Key, hash uint64, part int) (rec
 	}
 }
 
-// priorState is what a new record of k replaces, as far as files and durable entries say. A copy too damaged to tell counts as nothing.
-func (s *Store) priorState(ctx context.Context, k key.Key, hash uint64, part int) (prior, uint64, error) {
-	rec, seq, err := s.head(ctx, k, hash, part)
+// learnPrior finds what a new record replaces, as far as files and durable entries say, and the sequence number of its stripe. A
+// copy too damaged to tell counts as nothing.
+func (s *Store) learnPrior(ctx context.Context, it *item) (seq uint64, err error) {
+	rec, seq, err := s.head(ctx, it.key, it.hash, it.part)
 	var damage *register.DamageError
-	if errors.As(err, &damage) {
-		return prior{}, seq, nil
+	it.damaged = errors.As(err, &damage)
+	if it.damaged {
+		err = nil
 	}
-	return priorOf(&rec), seq, err
+	it.prior = priorOf(&rec)
+	return seq, err
 }
 
 // Read gives the newest record of k that is durable here and, if it is Present, its bytes, to be closed by the caller.

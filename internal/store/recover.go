@@ -417,7 +417,9 @@ func (s *Store) sweepOldFolders() error {
 		return err
 	}
 	s.m.sweeps = nil // found again here
+	s.dirty.add(keysDir)
 	for _, name := range names {
+		s.dirty.add(keysDir + "/" + name) // a killed process may have made what is in it
 		part, gen, ok := parseFolder(name)
 		if ok && part < len(s.m.state.parts) && gen < s.m.state.parts[part].gen {
 			s.m.sweeps = append(s.m.sweeps, sweepJob{folder: keysDir + "/" + name})

@@ -206,7 +206,7 @@ func (s *Store) enqueue(ctx context.Context, it *item) (wait <-chan struct{}, er
 	for {
 		var at uint64
 		if record {
-			if it.prior, at, err = s.priorState(ctx, it.key, it.hash, it.part); err != nil {
+			if at, err = s.learnPrior(ctx, it); err != nil {
 				return nil, err
 			}
 		}

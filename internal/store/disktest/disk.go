@@ -320,13 +320,26 @@ func (d *Disk) SyncDir(dir string) error {
 	if _, err := d.find("syncdir", dir); err != nil {
 		return err
 	}
-	d.pending = slices.DeleteFunc(d.pending, func(c change) bool {
-		touches := slices.ContainsFunc(c, func(o op) bool { return parent(o.name) == dir })
-		if touches {
-			apply(d.durable, c)
+	// What was done to the same names before goes along, or it would undo later what is durable now.
+	along := make([]bool, len(d.pending))
+	names := make(map[string]bool)
+	for i, c := range slices.Backward(d.pending) {
+		along[i] = slices.ContainsFunc(c, func(o op) bool { return parent(o.name) == dir || names[o.name] })
+		if along[i] {
+			for _, o := range c {
+				names[o.name] = true
+			}
 		}
-		return touches
-	})
+	}
+	var rest []change
+	for i, c := range d.pending {
+		if along[i] {
+			apply(d.durable, c)
+			continue
+		}
+		rest = append(rest, c)
+	}
+	d.pending = rest
 	return nil
 }
 

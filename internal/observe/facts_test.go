@@ -1,0 +1,72 @@
+package observe_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/estorajed/estorajed/internal/register"
+	"github.com/estorajed/estorajed/internal/ring"
+	"github.com/estorajed/estorajed/internal/store"
+	"github.com/estorajed/estorajed/internal/telemetry"
+)
+
+func TestFactsAreCountedAndTold(t *testing.T) {
+	failure := errors.New("input/output error")
+	m, log := telemetry.NewMetrics(telemetry.Build{}), &lines{}
+	o := logging(t, m, log, "info")
+	ctx := t.Context()
+	disk, local, operations := o.StoreEvents(), o.ReplicaEvents(), o.CoordinatorEvents()
+	for _, tc := range []struct {
+		name   string
+		happen func()
+		metric string
+		labels []string
+		want   float64
+		line   string // that is logged, once; "" for none
+	}{
+		{"batch", func() { disk.Synced(store.Synced{Entries: 3}) }, "journal_syncs_total", []string{"result", "ok"}, 1, ""},
+		{"its entries", func() {}, "journal_batch_entries", nil, 1, ""},
+		{"failed batch", func() { disk.Synced(store.Synced{Err: failure}) }, "journal_syncs_total", []string{"result", "error"}, 1, ""},
+		{"wait for the journal", func() { disk.Durable(ctx, 1, time.Second) }, "journal_wait_seconds", nil, 1, ""},
+		{"file", func() { disk.Filed(1, time.Second, nil) }, "store_filed_total", []string{"result", "ok"}, 1, ""},
+		{"file that fails again and again", func() { disk.Filed(1, 0, failure); disk.Filed(1, 0, failure) },
+			"store_filed_total", []string{"result", "error"}, 2, "key files cannot be written behind the journal"},
+		{"checkpoint", func() { disk.Checkpointed(time.Second, nil) }, "store_checkpoints_total", []string{"result", "ok"}, 1, ""},
+		{"failed checkpoint", func() { disk.Checkpointed(0, failure); disk.Checkpointed(0, failure) },
+			"store_checkpoints_total", []string{"result", "error"}, 2, "checkpoint failed; the journal cannot be dropped"},
+		{"recovery", func() { disk.Recovered(store.Recovered{Entries: 7}) }, "store_recovery_entries", nil, 7, "journal replayed"},
+		{"damage", func() { disk.Damaged(ctx, "file", "checksum", "scrub") }, "store_damages_total", []string{"detected_by", "scrub"}, 1, "damaged copy"},
+		{"failure", func() { disk.Failed(failure) }, "", nil, 0, "the store takes no more writes until the node is replaced or repaired"},
+		{"full", func() { disk.Full(store.Usage{}) }, "", nil, 0, "the disk is full; writes are refused until there is room"},
+		{"room", func() { disk.Room(store.Usage{}) }, "", nil, 0, "the disk has room again; writes are taken"},
+		{"hit", func() { disk.CacheHit(); disk.CacheHit() }, "cache_hits_total", nil, 2, ""},
+		{"miss", func() { disk.CacheMiss() }, "cache_misses_total", nil, 1, ""},
+		{"turn of a key", func() { local.Waited(ctx, register.Accept, time.Second) }, "replica_wait_seconds", []string{"phase", "accept"}, 1, ""},
+		{"written anew", func() { local.Anew(ctx, &register.DamageError{}) }, "replica_overwritten_damages_total", nil, 1, "a damaged copy, the only one, gives way to a new write"},
+		{"ceiling", func() { local.Raised(1, time.Second, true, nil) }, "replica_ceiling_raises_total", []string{"result", "ok"}, 1, ""},
+		{"no ceiling", func() { local.Raised(1, 0, true, failure) }, "replica_ceiling_raises_total", []string{"result", "error"}, 1, "the promise ceiling cannot be raised; writes will stop"},
+		{"overload", func() { operations.Overloaded(ctx, "turn") }, "coordinator_overloads_total", []string{"where", "turn"}, 1, ""},
+		{"turn of a write", func() { operations.Waited(ctx, time.Second) }, "coordinator_turn_wait_seconds", nil, 1, ""},
+		{"quorum", func() { operations.Quorum(ctx, register.Prepare, time.Second) }, "coordinator_quorum_duration_seconds", []string{"phase", "prepare"}, 1, ""},
+		{"conflict", func() { operations.Conflict(ctx, ring.NodeID(2), register.Prepare, register.Stamp{}) }, "register_ballot_conflicts_total", []string{"phase", "prepare"}, 1, ""},
+		{"silence", func() { operations.Silent(ctx, 2, register.Look, failure) }, "coordinator_silences_total", []string{"phase", "look"}, 1, ""},
+		{"retry", func() { operations.Retry(ctx, 2, time.Second) }, "register_retries_total", nil, 1, ""},
+		{"settle", func() { operations.Settle(ctx, register.Stamp{}) }, "register_settles_total", nil, 1, ""},
+		{"unknown", func() { operations.Unknown(ctx, failure) }, "register_unknown_total", nil, 1, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tc.happen()
+			if tc.metric != "" {
+				if got := value(t, m, tc.metric, tc.labels...); got != tc.want {
+					t.Errorf("%s%q is %v, want %v", tc.metric, tc.labels, got, tc.want)
+				}
+			}
+			if tc.line != "" {
+				if got := log.with(t, tc.line); len(got) != 1 {
+					t.Errorf("%d lines say %q, want 1", len(got), tc.line)
+				}
+			}
+		})
+	}
+}
