@@ -37,7 +37,7 @@ simulate: ## the store over a simulated disk with crashes; SEED=42 replays one r
 	go test ./internal/store -run '^TestSimulation$$' -count=1 -timeout 0 -v -args -seconds=$(SECONDS) $(if $(SEED),-seed=$(SEED))
 
 mutants: ## deliberate bugs, each of which the simulation must catch
-	go test ./internal/store -run '^TestMutants$$' -count=1 -timeout 30m -v
+	go test -tags mutants ./internal/store -run '^TestMutants$$' -count=1 -timeout 30m -v
 
 fuzz: ## every fuzz test for FUZZTIME=30s
 	@go list -f '{{.Dir}}' ./... | while read -r dir; do \

@@ -27,9 +27,10 @@ const (
 	opPutLarge        // more than travels in the journal
 	opDelete
 	opIfMatch     // with the right version: must succeed
-	opIfStale     // with an old version: must be refused; all refusals are counted here
+	opIfStale     // with an old version: must be refused
 	opIfNoneMatch // '*': succeeds if there is nothing
 	opGet
+	opNothing // none of the mix: writes that had nothing to change, since a condition did not hold or there was nothing to delete
 	opCount
 )
 
@@ -94,9 +95,9 @@ func (c *crowd) endure(ctx context.Context) error {
 	})
 }
 
-// writesAcknowledged is total without what changes nothing.
+// writesAcknowledged is total without what changed nothing.
 func (c *crowd) writesAcknowledged() int64 {
-	return c.total() - c.acks[opGet].Load() - c.acks[opIfStale].Load()
+	return c.total() - c.acks[opGet].Load() - c.acks[opNothing].Load()
 }
 
 // audit reads every key after a restart, when nothing is under way any more, and compares it with the ledger.
@@ -251,8 +252,11 @@ func (w *writer) conclude(op int, a *account, got answer, want int) error {
 	switch {
 	case got.status == want && want == http.StatusPreconditionFailed:
 		a.refuse()
-		op = opIfStale
+		op = opNothing
 	case got.status == want:
+		if op == opDelete && !a.acked.present {
+			op = opNothing
+		}
 		a.settle(got.etag())
 	case got.untouched():
 		a.refuse()

@@ -23,7 +23,7 @@ func TestKilledUnderLoadNothingAcknowledgedIsLost(t *testing.T) {
 	crowd := newCrowd(newClient(s.Daemon, crowdClients), crowdClients, crowdKeys, seed)
 
 	for kill := range kills {
-		underLoad(t, crowd, 300+rng.Int64N(1500), s.Kill)
+		underLoad(t, crowd, 500+rng.Int64N(4000), s.Kill)
 		if kill%3 == 2 { // now and then it dies again while it recovers
 			if err := s.Launch(); err != nil {
 				t.Fatal(err)
@@ -42,7 +42,7 @@ func TestKilledUnderLoadNothingAcknowledgedIsLost(t *testing.T) {
 		t.Fatalf("after a clean stop: %v", err)
 	}
 	for op := range crowd.acks {
-		if crowd.acks[op].Load() == 0 {
+		if op != opIfStale && crowd.acks[op].Load() == 0 { // that is always refused, and so counts as nothing
 			t.Errorf("no operation of kind %d was acknowledged: the test proves nothing about them", op)
 		}
 	}

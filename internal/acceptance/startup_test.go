@@ -34,7 +34,7 @@ func TestWhatCannotStartSaysWhyInOneLine(t *testing.T) {
 		want    []string // in the line
 	}{
 		{"busy port", busy, []string{fmt.Sprint(busy.Ports.API), "in use"}},
-		{"data directory of a running process", second, []string{second.DataPath, "another process"}},
+		{"data directory of a running process", second, []string{second.DataPath, "held by another"}},
 		{"file in the place of the data directory", notFolder, []string{notFolder.DataPath, "not a directory"}},
 		{"data directory of another node", otherName, []string{otherName.DataPath, "n1", "n2"}},
 		{"wrong flag", another("-no-such-flag"), []string{"-no-such-flag"}},

@@ -11,10 +11,12 @@ import (
 )
 
 const (
-	fewDescriptors   = 80
-	pressureConns    = 200
-	pressureTime     = 3 * time.Second
-	recoveryPatience = 60 * time.Second
+	fewDescriptors = 64
+	greedyClients  = 48  // whose connections leave few descriptors for files
+	greedyIdle     = 200 // connections that send half a request and wait
+	greedyKeys     = 5   // of each client
+	greedyTime     = 5 * time.Second
+	reliefPatience = 60 * time.Second // from the end of the shortage to the first answer
 )
 
 func TestSystemShortageOfDescriptorsPasses(t *testing.T) {
@@ -23,32 +25,29 @@ func TestSystemShortageOfDescriptorsPasses(t *testing.T) {
 	s := newSubject(t, t.TempDir())
 	s.Wrap = []string{"prlimit", fmt.Sprintf("--nofile=%d:%[1]d", fewDescriptors)}
 	s.start()
-	crowd := newCrowd(newClient(s.Daemon, crowdClients), crowdClients, crowdKeys, seed)
-	conns := make([]net.Conn, 0, pressureConns)
-	for range pressureConns {
+	crowd := newCrowd(newClient(s.Daemon, greedyClients), greedyClients, greedyKeys, seed)
+
+	acknowledged := endure(t, crowd) // too few descriptors for files
+	if acknowledged == 0 {
+		t.Error("no write was acknowledged while files were short of descriptors")
+	}
+	conns := make([]net.Conn, 0, greedyIdle)
+	for range greedyIdle {
 		conns = append(conns, idle(t, s, "GET /a HT"))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), pressureTime)
-	defer cancel()
-	if err := crowd.endure(ctx); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d operations acknowledged with %d descriptors and %d idle connections", crowd.total(), fewDescriptors, pressureConns)
+	t.Logf("%d writes acknowledged with %d clients, %d more with %d idle connections too, at %d descriptors",
+		acknowledged, greedyClients, endure(t, crowd), greedyIdle, fewDescriptors)
 	for _, conn := range conns {
 		conn.Close()
 	}
 
-	eventually(t, recoveryPatience, func() error { return s.Ready(t.Context()) })
-	before := crowd.writesAcknowledged()
-	ctx, cancel = context.WithTimeout(t.Context(), pressureTime)
-	defer cancel()
-	if err := crowd.endure(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if crowd.writesAcknowledged() == before {
+	crowd.writers[0].client.http.CloseIdleConnections() // all share it
+	eventually(t, reliefPatience, func() error { return s.Ready(t.Context()) })
+	crowd.writers = crowd.writers[:crowdClients] // as many as the descriptors are enough for
+	if endure(t, crowd) == 0 {
 		t.Error("no write is acknowledged after the shortage")
 	}
-	if s.scrape().value(t, "estorajed_store_failed") != 0 || s.scrape().value(t, "estorajed_store_damages_total") != 0 {
+	if n := s.scrape().value(t, "estorajed_store_failed") + s.scrape().value(t, "estorajed_store_damages_total"); n != 0 {
 		t.Error("the shortage was taken for a broken disk")
 	}
 	s.Kill()
@@ -56,4 +55,16 @@ func TestSystemShortageOfDescriptorsPasses(t *testing.T) {
 	if err := crowd.audit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// endure lets the crowd try for a while, and gives how many of its writes were acknowledged.
+func endure(t *testing.T, crowd *crowd) int64 {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), greedyTime)
+	defer cancel()
+	before := crowd.writesAcknowledged()
+	if err := crowd.endure(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return crowd.writesAcknowledged() - before
 }

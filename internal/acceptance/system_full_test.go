@@ -28,8 +28,8 @@ func TestSystemFullDiskRefusesWritesAndNothingElse(t *testing.T) {
 		filler  int // files that stand for what others keep on the disk
 		size    int // bytes of each
 	}{
-		{"bytes, large values", "size=128m", 256 << 10, 1, 32 << 20},
-		{"bytes, small values", "size=96m", 30 << 10, 1, 32 << 20},
+		{"bytes, large values", "size=256m", 256 << 10, 1, 64 << 20},
+		{"bytes, small values", "size=256m", 30 << 10, 1, 64 << 20},
 		{"inodes", "size=256m,nr_inodes=8000", 100, 2000, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -41,8 +41,9 @@ func TestSystemFullDiskRefusesWritesAndNothingElse(t *testing.T) {
 			s.start()
 			c := newClient(s.Daemon, 1)
 
-			accounts := fillUp(t, c, tc.value)
+			accounts := fillUp(t, c, "fill", tc.value)
 			t.Logf("%d values of %d bytes fit", len(accounts), tc.value)
+			accounts = append(accounts, fillUp(t, c, "rest", 0)...)
 			if s.scrape().value(t, "estorajed_disk_full") != 1 {
 				t.Error("estorajed_disk_full is not 1")
 			}
@@ -70,11 +71,12 @@ func TestSystemFullDiskRefusesWritesAndNothingElse(t *testing.T) {
 func TestSystemDeletesMakeRoomForWrites(t *testing.T) {
 	needRoot(t)
 	const value = 256 << 10
+	disk := mountTmpfs(t, "size=256m")
 	s := newSubject(t, t.TempDir())
-	s.DataPath = filepath.Join(mountTmpfs(t, "size=128m"), "data")
+	s.DataPath = filepath.Join(disk, "data")
 	s.start()
 	c := newClient(s.Daemon, 1)
-	accounts := fillUp(t, c, value)
+	accounts := fillUp(t, c, "fill", value)
 	for _, a := range accounts[:len(accounts)/4] {
 		a.next(false)
 		a.settle(mustAnswer(t, http.StatusNoContent)(c.delete(t.Context(), a.key)).etag())
@@ -101,17 +103,14 @@ func fill(t *testing.T, dir string, files, size int) {
 // errRefused is a write that was answered with 507.
 var errRefused = errors.New("507")
 
-// fillUp writes new keys until the disk is full, and gives those that were acknowledged.
-func fillUp(t *testing.T, c client, size int) []*account {
+// fillUp writes new keys until one is refused, and gives them all.
+func fillUp(t *testing.T, c client, prefix string, size int) []*account {
 	t.Helper()
 	var accounts []*account
 	for i := range fillMax {
-		a := &account{key: fmt.Sprintf("fill/%d", i)}
+		a := &account{key: fmt.Sprintf("%s/%d", prefix, i)}
 		switch err := write(t.Context(), c, a, size); {
 		case errors.Is(err, errRefused):
-			if len(accounts) < 10 {
-				t.Fatalf("only %d values fit", len(accounts))
-			}
 			return append(accounts, a) // it must stay absent
 		case err != nil:
 			t.Fatal(err)

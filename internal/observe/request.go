@@ -30,14 +30,14 @@ const linesMax = 100
 // Requests gives what the API reports its requests to: a trace for each, a server span if it is kept, counts, durations, and a
 // log line at level debug, or higher if the request failed or was slow.
 func (o *Observer) Requests() api.Events {
-	q := &requests{Observer: o, routes: positions(telemetry.Routes), methods: positions(telemetry.Methods), codes: positions(telemetry.Codes)}
+	q := &requests{Observer: o, routes: positions(telemetry.Routes), codes: positions(telemetry.Codes)}
 	return api.Events{Started: q.started, Finished: q.finished, Rejected: q.rejected, Failed: q.failed, Panicked: q.panicked}
 }
 
 type requests struct {
 	*Observer
-	routes, methods, codes map[string]int
-	lines                  budget
+	routes, codes map[string]int
+	lines         budget
 }
 
 // positions is Label.Position made fast; what is not there is the last.
@@ -53,6 +53,7 @@ func positions(l telemetry.Label) map[string]int {
 type request struct {
 	context.Context
 	of    *http.Request
+	route int // position
 	span  telemetry.Span
 	cause error // why it failed; touched by the request's own goroutine only
 }
@@ -76,9 +77,10 @@ func requestOf(ctx context.Context) *request {
 }
 
 func (q *requests) started(ctx context.Context, r *http.Request, route string) context.Context {
-	q.metrics.HTTPInFlight.At(at(q.routes, route, telemetry.RouteMalformed)).Inc()
+	position := at(q.routes, route, telemetry.RouteMalformed)
+	q.metrics.HTTPInFlight.At(position).Inc()
 	ctx = q.tracer.Begin(ctx, one(r.Header["Traceparent"]), strings.Join(r.Header["Tracestate"], ","))
-	state := &request{Context: ctx, of: r}
+	state := &request{Context: ctx, of: r, route: position}
 	if q.tracer.Keeps(ctx) {
 		state.Context, state.span = q.tracer.Start(ctx, spanName(r.Method, route), trace.WithSpanKind(trace.SpanKindServer))
 	}
@@ -114,14 +116,17 @@ func (q *requests) finished(ctx context.Context, s api.Summary) {
 		return
 	}
 	m, t := q.metrics, telemetry.TraceOf(ctx)
-	route := at(q.routes, s.Route, telemetry.RouteMalformed)
-	method := at(q.methods, s.Method, telemetry.MethodOther)
+	route, method := state.route, telemetry.Methods.Position(s.Method)
 	m.HTTPInFlight.At(route).Dec()
 	m.HTTPRequests.At(route, method, q.code(s.Status)).Inc()
 	m.HTTPDuration.At(route, method, class(s.Status)).Observe(s.Elapsed.Seconds(), t)
 	body := min(route, 1) // keys, and all others
-	m.HTTPRequestBytes.At(body).Observe(float64(s.BytesIn), t)
-	m.HTTPResponseBytes.At(body).Observe(float64(s.BytesOut), t)
+	if s.BytesIn > 0 {
+		m.HTTPRequestBytes.At(body).Observe(float64(s.BytesIn), t)
+	}
+	if s.BytesOut > 0 {
+		m.HTTPResponseBytes.At(body).Observe(float64(s.BytesOut), t)
+	}
 	slow := s.Elapsed > q.slow+time.Duration(s.BytesIn+s.BytesOut)*time.Second/slowRate
 	if slow {
 		m.HTTPSlow.At(route).Inc()

@@ -34,13 +34,6 @@ func promise(o *Operation, floor int, seen ...Record) {
 	}
 }
 
-// acknowledge has all messages of the outbox accepted.
-func acknowledge(o *Operation) {
-	for _, m := range o.Outbox() {
-		o.Deliver(m.To, m.Round, Answer{Reply: Accepted})
-	}
-}
-
 // verdict says in short what the operation proposes now, if anything, and what its outcome is once that is accepted.
 func verdict(o *Operation) string {
 	s := ""
@@ -236,9 +229,6 @@ func TestARefusedWriteIsNeverCarriedOn(t *testing.T) {
 		}
 	}
 	o := NewWrite(putAbsent, Value{Sum: 9}, Entry{Operation: bal(0x40, 9)})
-	o.Begin(three, bal(0x50, 9))
-	promise(o, 0, value, Record{})
-	o = NewWrite(putAbsent, Value{Sum: 9}, Entry{Operation: bal(0x40, 9)})
 	o.Begin(three, bal(0x50, 9))
 	for _, m := range o.Outbox() {
 		if m.To != 2 {

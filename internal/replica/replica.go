@@ -118,6 +118,9 @@ func (r *Replica) carry(ctx context.Context, k key.Key, q *register.Request) err
 		}
 		if err != nil {
 			r.giveUp(k, q)
+			if q.Message.Phase == register.Accept && step != register.StoreRecord {
+				err = &register.NothingError{Cause: err} // the store has not heard of it
+			}
 			return err
 		}
 	}

@@ -42,10 +42,7 @@ func (s *search) slot(i, k int) int { return len(s.got) + len(s.held) + i*s.plac
 func (s *search) pooled() int       { return s.slot(len(s.got), 0) }
 
 // augment fills one more place by the cheapest way; free: only if that costs nothing. It tells whether there was one.
-var searches int
-
 func (s *search) augment(free bool) bool {
-	searches++
 	s.free = free
 	for v := range s.cost {
 		s.cost[v], s.from[v] = unreachable, -1

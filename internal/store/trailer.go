@@ -98,13 +98,13 @@ func trailerLength(footer []byte, size int64) (int, error) {
 		return 0, fmt.Errorf("%d bytes that do not end in a footer", size)
 	}
 	at := len(footerMagic) + 9 + len(" length ")
-	length, err1 := strconv.ParseInt(string(footer[at:at+20]), 10, 64)
+	length, err1 := strconv.ParseUint(string(footer[at:at+20]), 10, 63)
 	at += 20 + len(" trailer ")
-	trailer, err2 := strconv.Atoi(string(footer[at : at+8]))
-	if err1 != nil || err2 != nil || trailer > trailerMax || length+int64(trailer)+int64(footerSize) != size {
+	trailer, err2 := strconv.ParseUint(string(footer[at:at+8]), 10, 31)
+	if err1 != nil || err2 != nil || trailer > trailerMax || int64(length) != size-int64(trailer)-int64(footerSize) {
 		return 0, fmt.Errorf("%d bytes that do not agree with the lengths in the footer", size)
 	}
-	return trailer, nil
+	return int(trailer), nil
 }
 
 // parseTrailer checks and reads trailer and footer together, of a file of that size.

@@ -30,11 +30,6 @@ func (f *Family[H]) At(at ...int) H {
 	return f.handles[index(f.sizes, at)]
 }
 
-// All calls do with every handle and the positions that lead to it.
-func (f *Family[H]) All(do func(at []int, h H)) {
-	combinations(f.sizes, func(at []int) { do(at, f.handles[index(f.sizes, at)]) })
-}
-
 // fill makes a handle for each combination that fold leaves as it is, and lets all others share the one they are folded to.
 func (f *Family[H]) fill(m *Metric, handle func(values []string) H) {
 	f.sizes = m.sizes()

@@ -23,12 +23,12 @@ func (f *families) http() []Metric {
 		},
 		{
 			Name: "http_request_body_bytes", Unit: "bytes", Labels: bodies, buckets: sizes(), into: &f.HTTPRequestBytes,
-			Help: "Sizes of request bodies, as far as they were read.",
+			Help: "Sizes of request bodies that were not empty, as far as they were read.",
 			Use:  "The sum's rate is the bandwidth in; the shape tells how large values are.",
 		},
 		{
 			Name: "http_response_body_bytes", Unit: "bytes", Labels: bodies, buckets: sizes(), into: &f.HTTPResponseBytes,
-			Help: "Sizes of response bodies, as far as they were sent.",
+			Help: "Sizes of response bodies that were not empty, as far as they were sent.",
 			Use:  "The sum's rate is the bandwidth out.",
 		},
 		{

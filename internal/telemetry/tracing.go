@@ -63,7 +63,7 @@ func NewTracer(ctx context.Context, cfg TraceConfig, m *Metrics, logger hclog.Lo
 // export lets the spans of kept traces flow to the exporter.
 func (t *Tracer) export(to sdktrace.SpanExporter, cfg TraceConfig, m *Metrics, logger hclog.Logger, queue int) error {
 	complain := &complaints{logger: logger, pause: complaintIn}
-	otel.SetErrorHandler(complain)
+	otel.SetErrorHandler(complain) // OpenTelemetry has one for the whole process; of several nodes in it, the last one listens
 	about, err := about(cfg)
 	if err != nil {
 		return err

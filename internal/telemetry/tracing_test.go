@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
+	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 )
@@ -226,6 +227,19 @@ func TestSilentCollectorCostsItsQueueAndNoMore(t *testing.T) {
 	_, span := tracer.Start(tracer.Begin(t.Context(), "", ""), "GET /{key}")
 	span.End()
 	wantSpans(t, m, map[int]float64{SpansFailed: queue, SpansExported: 0})
+}
+
+func TestNothingRunsAfterShutdown(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	tracer := never(t)
+	shutdown(t, tracer)
+	goleak.VerifyNone(t, before)
+}
+
+func TestWithoutEndpointNothingRuns(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	off(t)
+	goleak.VerifyNone(t, before)
 }
 
 func TestComplaintsAreFew(t *testing.T) {

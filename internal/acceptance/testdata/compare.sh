@@ -24,8 +24,8 @@ if grep -n -e '[^]A-Za-z0-9._~%-]' -e '.\{256\}' "$work/names"; then
 	exit 2
 fi
 
-# Wanted: name and checksum of each original.
-(cd "$originals" && tr '\n' '\0' <"$list" | xargs -0 sha256sum) | cut -c 1-64 | paste -d ' ' "$work/names" - | sort >"$work/want"
+# Wanted: name and checksum of each original. (sha256sum begins a line with \ if there is one in the file's name.)
+(cd "$originals" && tr '\n' '\0' <"$list" | xargs -0 sha256sum) | sed -e 's/^\\//' | cut -c 1-64 | paste -d ' ' "$work/names" - | sort >"$work/want"
 
 # Found: name and checksum of each value, as long as its last line says. Deleted keys are in subfolders.
 cd "$data/keys"

@@ -2,12 +2,11 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -25,51 +24,52 @@ import (
 // done here by a dice. Crashes come at any call to the disk, also during recovery.
 
 var (
-	crashSeed    = flag.Uint64("crash.seed", 0, "replay one run of TestCrash from its seed")
-	crashSeconds = flag.Int("crash.seconds", 8, "how long TestCrash looks for a failure")
+	simSeed    = flag.Uint64("seed", 0, "replay one run of TestSimulation")
+	simBase    = flag.Uint64("base", 0, "the first seed of TestSimulation; 0: of the clock")
+	simSeconds = flag.Int("seconds", 10, "how long TestSimulation looks for a failure")
 )
 
 const (
-	crashPartitions = 4
-	crashKeys       = 10
-	crashSteps      = 400 // of one run
+	simPartitions = 4
+	simKeys       = 10
+	simSteps      = 400 // of one run
 )
 
-// TestCrashLosesNothingAcknowledged is the store's promise.
-func TestCrashLosesNothingAcknowledged(t *testing.T) {
-	if *crashSeed != 0 {
-		w := runCrash(t, *crashSeed)
+// TestSimulation: no acknowledged record is lost, none is torn, none is older than acknowledged, nothing discarded comes back.
+func TestSimulation(t *testing.T) {
+	if *simSeed != 0 {
+		w := runSim(t, *simSeed)
 		t.Log(strings.Join(w.trace, "\n"))
 		return
 	}
-	base := uint64(time.Now().UnixNano())
-	var total crashCounts
-	deadline := time.Now().Add(time.Duration(*crashSeconds) * time.Second)
+	base := cmp.Or(*simBase, uint64(time.Now().UnixNano()))
+	var total simCounts
+	deadline := time.Now().Add(time.Duration(*simSeconds) * time.Second)
 	runs := uint64(0)
 	for ; time.Now().Before(deadline); runs++ {
-		w := runCrash(t, base+runs)
+		w := runSim(t, base+runs)
 		if t.Failed() {
-			t.Fatalf("seed %d fails; its last steps:\n%s\nreplay with: go test ./internal/store -run TestCrash -crash.seed=%d",
-				base+runs, strings.Join(w.trace[max(0, len(w.trace)-40):], "\n"), base+runs)
+			t.Fatalf("after %d runs seed %d fails; its last steps:\n%s\nreplay with: make simulate SEED=%d",
+				runs+1, base+runs, strings.Join(w.trace[max(0, len(w.trace)-40):], "\n"), base+runs)
 		}
 		total.add(w.counts)
 	}
 	t.Logf("%d runs from seed %d: %+v", runs, base, total)
-	if total.recoveries == 0 || total.acknowledged == 0 || total.checkpoints == 0 || total.discards == 0 {
+	if total.recoveries == 0 || total.broken == 0 || total.acknowledged == 0 || total.checkpoints == 0 || total.discards == 0 || total.staged == 0 {
 		t.Errorf("the runs did not do enough to prove anything: %+v", total)
 	}
 }
 
-type crashCounts struct {
-	steps, calls, acknowledged, recoveries, brokenRecoveries, kills, checkpoints, discards, staged int
+type simCounts struct {
+	steps, calls, acknowledged, recoveries, broken, kills, checkpoints, discards, staged int
 }
 
-func (c *crashCounts) add(o crashCounts) {
+func (c *simCounts) add(o simCounts) {
 	c.steps += o.steps
 	c.calls += o.calls
 	c.acknowledged += o.acknowledged
 	c.recoveries += o.recoveries
-	c.brokenRecoveries += o.brokenRecoveries
+	c.broken += o.broken
 	c.kills += o.kills
 	c.checkpoints += o.checkpoints
 	c.discards += o.discards
@@ -96,7 +96,7 @@ type waiting struct {
 	k  key.Key
 }
 
-type crashWorld struct {
+type simWorld struct {
 	t    *testing.T
 	rng  *rand.Rand
 	disk *disktest.Disk
@@ -104,8 +104,8 @@ type crashWorld struct {
 
 	keys     []key.Key
 	model    map[key.Key]*modelKey
-	gens     [crashPartitions]uint32 // acknowledged
-	ceiling  register.Time           // acknowledged
+	gens     [simPartitions]uint32 // acknowledged
+	ceiling  register.Time         // acknowledged
 	ballot   uint64
 	waiting  []waiting
 	ctx      context.Context
@@ -116,19 +116,19 @@ type crashWorld struct {
 	syncEach bool
 
 	trace  []string
-	counts crashCounts
+	counts simCounts
 }
 
-func crashLocate(k key.Key) (uint64, int) {
+func simLocate(k key.Key) (uint64, int) {
 	h := xxhash.Sum64String(string(k))
 	return h, int(h >> 62)
 }
 
-func runCrash(t *testing.T, seed uint64) *crashWorld {
+func runSim(t *testing.T, seed uint64) *simWorld {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	w := &crashWorld{t: t, rng: rng, disk: disktest.New(rng), model: make(map[key.Key]*modelKey), ctx: context.Background()}
+	w := &simWorld{t: t, rng: rng, disk: disktest.New(rng), model: make(map[key.Key]*modelKey), ctx: context.Background()}
 	w.syncEach = rng.IntN(4) == 0
-	for i := range crashKeys {
+	for i := range simKeys {
 		k := key.Key(fmt.Sprintf("key/%d", i))
 		w.keys = append(w.keys, k)
 		w.model[k] = &modelKey{allowed: make(map[register.Stamp]written)}
@@ -137,7 +137,7 @@ func runCrash(t *testing.T, seed uint64) *crashWorld {
 		w.gens[p] = 1
 	}
 	w.open()
-	for range crashSteps {
+	for range simSteps {
 		if t.Failed() {
 			return w
 		}
@@ -152,24 +152,24 @@ func runCrash(t *testing.T, seed uint64) *crashWorld {
 	return w
 }
 
-func (w *crashWorld) logf(format string, args ...any) {
+func (w *simWorld) logf(format string, args ...any) {
 	w.trace = append(w.trace, fmt.Sprintf(format, args...))
 }
 
-func (w *crashWorld) failf(format string, args ...any) {
+func (w *simWorld) failf(format string, args ...any) {
 	w.logf("FAIL "+format, args...)
 	w.t.Errorf(format, args...)
 }
 
-func (w *crashWorld) config() Config {
+func (w *simWorld) config() Config {
 	return Config{
-		FS: w.disk, Partitions: crashPartitions, Locate: crashLocate, SyncEach: w.syncEach,
+		FS: w.disk, Partitions: simPartitions, Locate: simLocate, SyncEach: w.syncEach,
 		SegmentBytes: 8 << 10, SegmentEntries: 12, CacheBytes: -1,
 	}
 }
 
 // open recovers, with crashes on the way, until it succeeds; then the store's whole state is checked.
-func (w *crashWorld) open() {
+func (w *simWorld) open() {
 	for {
 		if w.rng.IntN(3) == 0 {
 			w.disk.CrashAfter(1 + w.rng.IntN(60))
@@ -187,14 +187,14 @@ func (w *crashWorld) open() {
 			w.failf("recovery failed: %v", err)
 			return
 		}
-		w.counts.brokenRecoveries++
+		w.counts.broken++
 		w.logf("crash during recovery: %v", err)
 		w.restart()
 	}
 	w.checkRecovered()
 }
 
-func (w *crashWorld) restart() {
+func (w *simWorld) restart() {
 	w.counts.calls += w.disk.Calls()
 	if w.rng.IntN(4) == 0 {
 		w.counts.kills++
@@ -204,7 +204,7 @@ func (w *crashWorld) restart() {
 	w.disk = w.disk.Cut()
 }
 
-func (w *crashWorld) crash() {
+func (w *simWorld) crash() {
 	w.logf("CRASH")
 	w.counts.recoveries++
 	w.waiting, w.batch, w.files, w.step = nil, nil, nil, nil
@@ -213,7 +213,7 @@ func (w *crashWorld) crash() {
 }
 
 // turn does one thing.
-func (w *crashWorld) turn() {
+func (w *simWorld) turn() {
 	switch n := w.rng.IntN(100); {
 	case n < 22:
 		w.put()
@@ -244,7 +244,7 @@ func (w *crashWorld) turn() {
 	w.answers()
 }
 
-func (w *crashWorld) put() {
+func (w *simWorld) put() {
 	k := w.keys[w.rng.IntN(len(w.keys))]
 	w.ballot++
 	b := register.Stamp{Time: register.Time(w.ballot), Node: 1}
@@ -277,7 +277,7 @@ func (w *crashWorld) put() {
 }
 
 // stage does what Stage does with longer values.
-func (w *crashWorld) stage(id register.Stamp, content string) bool {
+func (w *simWorld) stage(id register.Stamp, content string) bool {
 	f, err := w.s.fs.Create(stagePath(id))
 	if err != nil {
 		return false
@@ -290,7 +290,7 @@ func (w *crashWorld) stage(id register.Stamp, content string) bool {
 	return true
 }
 
-func (w *crashWorld) submit(it *item) {
+func (w *simWorld) submit(it *item) {
 	it.done = make(chan error, 1)
 	it.ctx = w.ctx
 	wait, err := w.s.enqueue(w.ctx, it)
@@ -305,17 +305,17 @@ func (w *crashWorld) submit(it *item) {
 	w.waiting = append(w.waiting, waiting{it, it.key})
 }
 
-func (w *crashWorld) discard() {
-	w.submit(&item{entry: entry{kind: entryDiscard, part: w.rng.IntN(crashPartitions)}})
+func (w *simWorld) discard() {
+	w.submit(&item{entry: entry{kind: entryDiscard, part: w.rng.IntN(simPartitions)}})
 }
 
-func (w *crashWorld) raise() {
+func (w *simWorld) raise() {
 	w.ballot++
 	w.submit(&item{entry: entry{kind: entryCeiling, ceiling: register.Time(w.ballot)}})
 }
 
 // journal takes a batch, or writes the one that was taken.
-func (w *crashWorld) journal() {
+func (w *simWorld) journal() {
 	if w.batch == nil {
 		b, ok := w.s.m.nextBatch()
 		if !ok {
@@ -332,7 +332,7 @@ func (w *crashWorld) journal() {
 }
 
 // file takes a file job, or carries out one that was taken.
-func (w *crashWorld) file() {
+func (w *simWorld) file() {
 	if w.rng.IntN(2) == 0 {
 		if job, ok := w.s.m.nextFile(); ok {
 			w.files = append(w.files, job)
@@ -351,7 +351,7 @@ func (w *crashWorld) file() {
 }
 
 // checkpoint takes a step, or carries out the one that was taken.
-func (w *crashWorld) checkpoint() {
+func (w *simWorld) checkpoint() {
 	if w.step == nil {
 		if st, ok := w.s.m.nextStep(); ok {
 			w.step = &st
@@ -369,7 +369,7 @@ func (w *crashWorld) checkpoint() {
 }
 
 // answers takes what was acknowledged into the model.
-func (w *crashWorld) answers() {
+func (w *simWorld) answers() {
 	w.waiting = slices.DeleteFunc(w.waiting, func(a waiting) bool {
 		select {
 		case err := <-a.it.done:
@@ -394,7 +394,7 @@ func (w *crashWorld) answers() {
 }
 
 // shown: from now on nothing older may be answered.
-func (w *crashWorld) shown(k key.Key, b register.Stamp, gen uint32) {
+func (w *simWorld) shown(k key.Key, b register.Stamp, gen uint32) {
 	m := w.model[k]
 	if gen > m.leastG || gen == m.leastG && m.least.Less(b) {
 		m.least, m.leastG = b, gen
@@ -402,7 +402,7 @@ func (w *crashWorld) shown(k key.Key, b register.Stamp, gen uint32) {
 }
 
 // read checks what the store answers for a key, and that it stays so.
-func (w *crashWorld) read(k key.Key) {
+func (w *simWorld) read(k key.Key) {
 	rec, body, err := w.s.Read(w.ctx, k)
 	if w.disk.Crashed() {
 		return
@@ -411,7 +411,7 @@ func (w *crashWorld) read(k key.Key) {
 		w.failf("read %q: %v", k, err)
 		return
 	}
-	_, part := crashLocate(k)
+	_, part := simLocate(k)
 	gen := w.s.m.state.parts[part].gen
 	m := w.model[k]
 	if rec.Kind == register.None {
@@ -446,7 +446,7 @@ func (w *crashWorld) read(k key.Key) {
 }
 
 // checkRecovered checks everything after a recovery; from now on only what is there, and what comes, is allowed.
-func (w *crashWorld) checkRecovered() {
+func (w *simWorld) checkRecovered() {
 	for p, gen := range w.gens {
 		if got := w.s.m.state.parts[p].gen; got < gen {
 			w.failf("partition %d is of generation %d, but %d was acknowledged", p, got, gen)
@@ -465,7 +465,7 @@ func (w *crashWorld) checkRecovered() {
 		if err != nil {
 			w.failf("head of %q: %v", k, err)
 		}
-		_, part := crashLocate(k)
+		_, part := simLocate(k)
 		for b := range m.allowed {
 			if b != rec.Ballot {
 				delete(m.allowed, b)
@@ -479,10 +479,10 @@ func (w *crashWorld) checkRecovered() {
 }
 
 // checkDigests compares what the store keeps incrementally with what a look at every key gives.
-func (w *crashWorld) checkDigests() {
-	var want [crashPartitions]partition
+func (w *simWorld) checkDigests() {
+	var want [simPartitions]partition
 	for _, k := range w.keys {
-		hash, part := crashLocate(k)
+		hash, part := simLocate(k)
 		rec, err := w.s.Head(w.ctx, k)
 		if err != nil {
 			w.failf("head of %q: %v", k, err)
@@ -498,7 +498,7 @@ func (w *crashWorld) checkDigests() {
 }
 
 // rest lets all work be done, then looks at the disk as an operator would.
-func (w *crashWorld) rest() {
+func (w *simWorld) rest() {
 	w.disk.CrashAfter(-1)
 	w.s.stopped = true
 	for i := 0; !w.s.m.atRest(); i++ {
@@ -527,7 +527,7 @@ func (w *crashWorld) rest() {
 		if rec.Kind == register.None {
 			continue
 		}
-		_, part := crashLocate(k)
+		_, part := simLocate(k)
 		name := keyPath(folderName(part, w.s.m.state.parts[part].gen), k, rec.Kind)
 		found[name] = true
 		b, err := w.s.readFile(name)
@@ -546,7 +546,7 @@ func (w *crashWorld) rest() {
 }
 
 // list gives all files below a folder.
-func (w *crashWorld) list(dir string) []string {
+func (w *simWorld) list(dir string) []string {
 	var all []string
 	names, err := w.s.fs.List(dir)
 	if err != nil {
@@ -563,15 +563,12 @@ func (w *crashWorld) list(dir string) []string {
 	return all
 }
 
-// TestCrashRepeatsItself: a seed names a run, or replaying would be of no use.
-func TestCrashRepeatsItself(t *testing.T) {
+// TestSimulationRepeatsItself: a seed names a run, or replaying would be of no use.
+func TestSimulationRepeatsItself(t *testing.T) {
 	for seed := range uint64(20) {
-		a, b := runCrash(t, seed+1), runCrash(t, seed+1)
+		a, b := runSim(t, seed+1), runSim(t, seed+1)
 		if !slices.Equal(a.trace, b.trace) {
 			t.Errorf("seed %d: two runs differ", seed+1)
 		}
 	}
 }
-
-var _ = errors.Is
-var _ = maps.Keys[map[int]int]

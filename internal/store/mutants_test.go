@@ -1,0 +1,88 @@
+//go:build mutants
+
+package store
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// A mutant is a deliberate bug: where old stands in file, new stands instead, in a test build of its own.
+type mutant struct {
+	name, file, old, new string
+}
+
+var mutants = []mutant{
+	{"no sync before the acknowledgement", "run.go", "err = f.Sync()\n", "err = nil\n"},
+	{"rename before the journal is durable", "run.go", "_, err := f.WriteAt(buf, b.offset)", `for _, it := range b.items {
+		if it.kind == entryPut || it.kind == entryStaged {
+			_ = s.writeFile(fileJob{it.key, it, folderName(it.part, it.gen)})
+		}
+	}
+	_, err := f.WriteAt(buf, b.offset)`},
+	{"journal dropped before the checkpoint's sync", "steps.go", "return s.syncFiles()", "return nil"},
+	{"journal dropped before the checkpoint is saved", "steps.go", "return s.saveCheckpoint(&st.snapshot)", "return s.dropSegments([]uint64{st.snapshot.first - 1})"},
+	{"journal dropped before its records have files", "checkpointer.go", "if s.unfiled > 0 {", "if s.unfiled < 0 {"},
+	{"replay that lowers a ballot", "recover.go", "!s.shown.rec.Ballot.Less(e.rec.Ballot)", "s.shown.rec.Ballot.Less(e.rec.Ballot)"},
+	{"discard outside the journal", "journal.go", "b = append(b, e.kind)\n\tif e.kind == entryCeiling {", "if e.kind == entryDiscard {\n\t\treturn binary.LittleEndian.AppendUint64(append(b, entryCeiling), 0)\n\t}\n\tb = append(b, e.kind)\n\tif e.kind == entryCeiling {"},
+	{"staging cleared before the replay", "recover.go", "if err := cut(parsed); err != nil {", "if err := s.clearStaging(&got); err != nil {\n\t\treturn got, err\n\t}\n\tif err := cut(parsed); err != nil {"},
+	{"staged value not synced", "stage.go", "if err := s.syncFile(st.file, name); err != nil {\n\t\treturn err\n\t}", ""},
+	{"staging folder not synced", "stage.go", "if err := s.syncDir(stagingDir); err != nil {\n\t\treturn err\n\t}", ""},
+	{"recovery shows what is not durable", "recover.go", "if err := f.Sync(); err != nil {", "if err := error(nil); err != nil {"},
+	{"torn batch taken as whole", "journal.go", "le.Uint32(b[4:]) != checksum(b[8:whole])", "false"},
+	{"segment used before its name is durable", "steps.go", "err = s.syncDir(journalDir)", "err = nil"},
+	{"checkpoint not synced before its rename", "steps.go", "err = s.syncFile(f, checkpointTemp)", "err = nil"},
+	{"tombstone of a replaced state left", "machine.go", "it.both = it.recovered || it.damaged ||", "it.both = it.damaged ||"},
+	{"staged value renamed into a folder that is not durable", "file.go", "if err := s.syncDir(keysDir); err != nil {\n\t\treturn err\n\t}", ""},
+	{"digest forgets what was replaced", "digest.go", "mix(hash, old.ballot) ^ mix(hash, rec.Ballot)", "mix(hash, rec.Ballot)"},
+	{"records shown before they are durable", "machine.go", "m.queued += it.size()", "m.queued += it.size()\n\tif it.key != \"\" {\n\t\tm.slots[it.key].shown, it.segment = it, m.current().id\n\t\tm.current().unfiled++\n\t}"},
+}
+
+// TestMutants: the simulation catches every one of these, so it would have caught the mistake.
+func TestMutants(t *testing.T) {
+	caught := regexp.MustCompile(`after (\d+) runs seed \d+ fails|panic: store: `)
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) {
+			out, err := runMutant(t, m)
+			found := caught.FindStringSubmatch(out)
+			if err == nil || found == nil {
+				t.Fatalf("not caught, or not by the simulation (%v):\n%s", err, out)
+			}
+			t.Logf("caught: %s", found[0])
+		})
+	}
+}
+
+func runMutant(t *testing.T, m mutant) (string, error) {
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(here, m.file)
+	source, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(source), m.old); n != 1 {
+		t.Fatalf("%s holds what the mutant changes %d times, not once: change the mutant with the code", m.file, n)
+	}
+	mutated := filepath.Join(t.TempDir(), m.file)
+	if err := os.WriteFile(mutated, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {path: mutated}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := filepath.Join(t.TempDir(), "overlay.json")
+	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("go", "test", "-overlay", list, "-run", "^TestSimulation$", "-count=1", ".", "-args", "-base=1", "-seconds=60").CombinedOutput()
+	return string(out), err
+}
