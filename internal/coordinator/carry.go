@@ -37,21 +37,33 @@ func (c *Coordinator) carry(ctx context.Context, k key.Key, op *register.Operati
 	r := carriage{Coordinator: c, k: k, op: op}
 	defer r.close()
 	for !op.Decided() {
-		if err := r.begin(ctx); err != nil && !op.Sent() {
-			return err
-		} else if err != nil {
-			op.Expire() // it goes no further, and knows whether its outcome is known
-		}
-		for out := op.Outbox(); len(out) > 0; out = op.Outbox() {
-			if !op.Sent() && ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if err := r.phase(ctx, out); err != nil {
+		if err := r.begin(ctx); err != nil {
+			if !op.Sent() {
 				return err
 			}
+			op.Expire() // it goes no further, and knows whether its outcome is known
+		}
+		if err := r.exchange(ctx); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// exchange sends what the operation wants sent, phase after phase, until it wants nothing or ctx ends before its accept.
+func (r *carriage) exchange(ctx context.Context) error {
+	for {
+		if !r.op.Sent() && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		out := r.op.Outbox()
+		if len(out) == 0 {
+			return nil
+		}
+		if err := r.phase(ctx, out); err != nil {
+			return err
+		}
+	}
 }
 
 // close lets go of the messages that are still on their way.

@@ -182,10 +182,8 @@ func (c *Coordinator) change(ctx context.Context, k key.Key, change register.Cha
 		return register.Outcome{}, false, err
 	}
 	outcome, err := op.Outcome()
-	if c.events.Unknown != nil {
-		if unknown := (*register.UnknownError)(nil); errors.As(err, &unknown) {
-			c.events.Unknown(ctx, unknown)
-		}
+	if unknown, is := errors.AsType[*register.UnknownError](err); is && c.events.Unknown != nil {
+		c.events.Unknown(ctx, unknown)
 	}
 	spent = op.Sent() && !errors.Is(err, register.ErrPrecondition)
 	return outcome, spent, c.explain(k, err)
@@ -228,14 +226,15 @@ func (c *Coordinator) at(node ring.NodeID) Replica {
 
 // explain puts into an operation's error what only the shell knows.
 func (c *Coordinator) explain(k key.Key, err error) error {
-	var quorum *register.QuorumError
-	if errors.As(err, &quorum) {
-		p, set := c.place(k)
-		quorum.Partition, quorum.RetryAfter = p, retryAfter
-		if quorum.Replicas == 0 {
-			for range set.Members() {
-				quorum.Replicas++
-			}
+	quorum, is := errors.AsType[*register.QuorumError](err)
+	if !is {
+		return err
+	}
+	p, set := c.place(k)
+	quorum.Partition, quorum.RetryAfter = p, retryAfter
+	if quorum.Replicas == 0 {
+		for range set.Members() {
+			quorum.Replicas++
 		}
 	}
 	return err

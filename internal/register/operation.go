@@ -12,7 +12,7 @@ import (
 const (
 	roundsMax  = 64                   // rounds, before it gives up
 	looksMax   = 2                    // times that a read finds differing states before it settles
-	pauseFirst = 4 * time.Millisecond // upper bound of the pause after the first round; doubled from round to round
+	pauseFirst = 2 * time.Millisecond // upper bound of the pause after the first round; doubled from round to round
 	doublings  = 5                    // at most so often
 )
 
@@ -244,8 +244,7 @@ func (o *Operation) Fail(from ring.NodeID, round uint32, cause error) {
 		return
 	}
 	o.cause = cause
-	var nothing *NothingError
-	if o.stage == accepting && o.alone() && o.proposals == 1 && errors.As(cause, &nothing) {
+	if _, nothing := errors.AsType[*NothingError](cause); nothing && o.stage == accepting && o.alone() && o.proposals == 1 {
 		o.sent = false // the only proposal there was, and it will never be accepted
 	}
 	o.without(from)

@@ -93,7 +93,7 @@ func (r *Replica) raise(ctx context.Context, t register.Time, asked bool) error 
 		r.events.Raised(ceiling, time.Since(began), asked, err)
 	}
 	if err != nil {
-		return fmt.Errorf("raise the promise ceiling: %w", err)
+		return fmt.Errorf("raise the promise ceiling: %w", bare(err))
 	}
 	r.mu.Lock()
 	r.acceptor.Raised(ceiling)

@@ -48,7 +48,6 @@ type Replica struct {
 	epoch  func(key.Key) uint64
 	events Events
 
-	failed  atomic.Bool   // the store has said that it takes no more writes
 	active  atomic.Bool   // the ceiling was relied on since Run last looked
 	raising chan struct{} // holds the right to raise the ceiling; capacity 1
 
@@ -188,8 +187,8 @@ func (r *Replica) load(ctx context.Context, k key.Key, q *register.Request) erro
 		q.Loaded(newest)
 		return nil
 	}
-	var damage *register.DamageError
-	if !errors.As(err, &damage) || !q.Unreadable() {
+	damage, is := errors.AsType[*register.DamageError](err)
+	if !is || !q.Unreadable() {
 		return err
 	}
 	if r.events.Anew != nil {
@@ -200,29 +199,36 @@ func (r *Replica) load(ctx context.Context, k key.Key, q *register.Request) erro
 
 // put hands the message's record to the store.
 func (r *Replica) put(ctx context.Context, k key.Key, q *register.Request) error {
-	failed := r.failed.Load()
 	err := r.store.Put(ctx, k, *q.Message.Record)
 	if err == nil {
 		q.Stored()
 		return nil
 	}
-	if errors.Is(err, register.ErrFailed) {
-		r.failed.Store(true)
+	if untouched(err) {
+		return &register.NothingError{Cause: err}
 	}
-	if !untouched(err, failed) {
-		return err
-	}
-	return &register.NothingError{Cause: err}
+	return bare(err)
 }
 
-// untouched tells whether an error of Store.Put says for certain that nothing was written. A failed sync may have been that of this
-// very record, unless the store had failed before.
-func untouched(err error, failed bool) bool {
-	if errors.Is(err, register.ErrFailed) {
-		return failed
+// untouched tells whether an error of Store.Put says for certain that nothing was written.
+func untouched(err error) bool {
+	if _, unknown := errors.AsType[*register.UnknownError](err); unknown {
+		return false
 	}
-	return errors.Is(err, register.ErrFull) || errors.Is(err, register.ErrStopped) ||
-		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	for _, certain := range []error{register.ErrFull, register.ErrFailed, register.ErrStopped, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, certain) {
+			return true
+		}
+	}
+	return false
+}
+
+// bare is an error of the store without the word that its outcome is unknown: whether an operation's is, the operation knows.
+func bare(err error) error {
+	if unknown, is := errors.AsType[*register.UnknownError](err); is {
+		return unknown.Cause
+	}
+	return err
 }
 
 // Read gives this node's newest durable copy of k and, if it is Present, its bytes; the caller closes body. It proves nothing

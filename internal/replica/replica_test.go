@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -189,35 +191,35 @@ func TestAWaitEndsWithItsContext(t *testing.T) {
 func TestAFailedAcceptSaysWhetherSomethingWasWritten(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
-		faults  []error // of one Put after the other
-		nothing bool    // of the last
+		fault   error
+		is      error
+		nothing bool
 	}{
-		{"a full disk", []error{register.ErrFull}, true},
-		{"a store that is shutting down", []error{register.ErrStopped}, true},
-		{"cancelled before it was queued", []error{context.Canceled}, true},
-		{"a failed sync may have been its own", []error{register.ErrFailed}, false},
-		{"a store that had failed before", []error{register.ErrFailed, register.ErrFailed}, true},
-		{"anything else", []error{errors.New("strange")}, false},
+		{"a full disk", register.ErrFull, register.ErrFull, true},
+		{"a store that is shutting down", register.ErrStopped, register.ErrStopped, true},
+		{"a store that has failed before", register.ErrFailed, register.ErrFailed, true},
+		{"cancelled before it was queued", context.Canceled, context.Canceled, true},
+		{"its own sync failed", &register.UnknownError{Cause: register.ErrFailed}, register.ErrFailed, false},
+		{"anything else", io.ErrShortWrite, io.ErrShortWrite, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			left := tc.faults
+			fault := fmt.Errorf("journal: %w", tc.fault)
 			store := &replicatest.Store{Before: func(_ context.Context, c replicatest.Call) error {
-				if c.Method != "Put" || len(left) == 0 {
-					return nil
+				if c.Method == "Put" {
+					return fault
 				}
-				err := left[0]
-				left = left[1:]
-				return fmt.Errorf("journal: %w", err)
+				return nil
 			}}
 			d := driver{t, newReplica(store, replica.Events{})}
-			var err error
-			for range tc.faults {
-				_, err = d.Ask(t.Context(), "k", register.Message{Phase: register.Accept, Record: value(d.stamp()), Epoch: 1})
-			}
+			_, err := d.Ask(t.Context(), "k", register.Message{Phase: register.Accept, Record: value(d.stamp()), Epoch: 1})
 			var nothing *register.NothingError
-			if !errors.Is(err, tc.faults[0]) || errors.As(err, &nothing) != tc.nothing {
+			if !errors.Is(err, tc.is) || errors.As(err, &nothing) != tc.nothing {
 				t.Errorf("error %v, says that nothing was written: %v, want %v", err, nothing != nil, tc.nothing)
 			}
+			if n := strings.Count(err.Error(), "outcome unknown"); n > 0 {
+				t.Errorf("the replica speaks for the operation: %v", err)
+			}
+			fault = nil
 			if a := d.accept("k", d.stamp()); a.Reply != register.Accepted {
 				t.Errorf("once the fault is over: %+v", a)
 			}

@@ -22,8 +22,9 @@ type Store interface {
 	// Unstage gives up a staged value that was not (or not surely) accepted; a no-op for inline ones and for values that were accepted.
 	Unstage(v register.Value)
 	// Put makes rec the only version of its key; it returns when that is on stable storage. The caller sees to it that ballots of
-	// one key rise. It does not give up on ctx once the record is queued: an error of ctx says that nothing was written, and so
-	// do register.ErrFull and register.ErrStopped. register.ErrFailed does so only after it was returned before.
+	// one key rise. If rec's value is neither inline nor staged, the copy here must be of the same version, and its bytes are kept.
+	// It does not give up on ctx once the record is queued. Errors that say that nothing was written: register.ErrFull,
+	// register.ErrFailed, register.ErrStopped, ctx's. All others leave it open, *register.UnknownError for one: a sync failed.
 	Put(ctx context.Context, k key.Key, rec register.Record) error
 	// Ceiling is the durable promise ceiling; RaiseCeiling makes a higher one durable before it returns.
 	Ceiling() register.Time

@@ -38,6 +38,8 @@ func newAssignment(members []Member, zone []int, shares []share) *assignment {
 	return a
 }
 
+// solve fills every place. It takes ways of cost 0 while there are any, and only then others: fill's, which all cost 1 and so are
+// shortest, and those that search finds.
 func (a *assignment) solve() [][]int {
 	a.got = make([][]int, len(a.old))
 	a.pool = a.places * len(a.old)

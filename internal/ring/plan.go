@@ -32,23 +32,23 @@ type Member struct {
 	State  State
 }
 
-// Plan makes the table that members should have, with so many replicas of each partition, or as many as there are members to hold them.
-// It is deterministic, whatever the order of members. What it promises, first things first:
+// Plan makes the table that members should have, with so many replicas of each partition, or as many as there are members to hold
+// them. It is deterministic, whatever the order of members. What it promises, first things first:
 //
-//  1. No node holds a partition twice. A zone holds no more replicas of a partition than it must: one while there are as many zones as
-//     replicas, otherwise the smallest number that lets all replicas find a place.
-//  2. Each node's number of replicas is its ideal share, rounded down or up. The ideal share is by weight: of all shares that rule 1
-//     allows, those where no node could get more but at the cost of one that has as little, or less, for its weight. So a node too
-//     heavy for the ring holds every partition, a zone too heavy holds what a zone may, and the others divide the rest by weight.
-//  3. As few replicas are moved as rules 1 and 2 allow; new is a replica whose node did not hold the partition before.
-//  4. Every replica is as often first in its partition's preference order as any other: of what a node holds, it is first for one
-//     in replicas, rounded down or up. The further places are dealt out in the same way, and each stays with who had it as far as that goes.
+//  1. No node holds a partition twice, and no zone has more replicas of a partition than it must: one while there are as many zones
+//     as replicas, otherwise the smallest number with which all replicas find a place.
+//  2. Each node's number of replicas is its ideal share, rounded down or up. The ideal share is by weight as far as rule 1 allows:
+//     a node too heavy for the ring holds every partition once, a zone too heavy holds what a zone may and divides that among its
+//     nodes by weight, and the others divide the rest by weight.
+//  3. As few replicas are moved as rules 1 and 2 allow. Moved is a replica whose node did not hold the partition before.
+//  4. Of what a node holds, it comes first in the preference order for one in replicas, rounded down or up. The further places are
+//     dealt out in the same way. Whoever stood at a place keeps it as far as that goes.
 //
-// Zones come before weights because a copy that dies together with another is no copy; where that is too dear, give zones like weights.
+// Zones come before weights because copies that die together are one copy. Where that is too dear, give zones like weights.
 //
 // The result is where to arrive, with no partition moving; the way there may take many tables. It is reckoned from where current's
-// partitions are or, if they move, where they are going. A result that differs from current in anything is of the next epoch, and so
-// are those of its sets that differ in more than order. Parts are shared with current.
+// partitions are or, if they move, where they are going. If nothing is to change it is current itself. Otherwise it is of the next
+// epoch, and so are those of its sets that differ in more than order; parts are shared with current.
 func Plan(current *Table, members []Member, replicas int) (*Table, error) {
 	if err := current.checkSize(); err != nil {
 		return nil, err

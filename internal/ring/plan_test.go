@@ -176,6 +176,23 @@ func TestDeadNodesTurnFallsToManyOthers(t *testing.T) {
 	}
 }
 
+func TestFirstPlaceStaysWithWhoHadIt(t *testing.T) {
+	before := plan(t, empty(t, 1024), cluster(t, "a b c d e f g"), 3)
+	after := plan(t, before, cluster(t, "a b c d e f g h"), 3)
+	changed, must := 0, 0
+	for p, s := range after.Sets {
+		if first := before.Sets[p].Current[0]; first != s.Current[0] {
+			changed++
+			if s.Current[0] == 8 || !s.Holds(first) {
+				must++
+			}
+		}
+	}
+	if changed > must {
+		t.Errorf("%d partitions are led by another node, want only the %d that must be", changed, must)
+	}
+}
+
 func TestEpochsTellWhatChanged(t *testing.T) {
 	first := plan(t, empty(t, 64), cluster(t, "a b c"), 3)
 	if first.Epoch != 1 || first.Sets[0].Epoch != 1 {
@@ -256,5 +273,53 @@ func TestImpossiblePlanIsRefused(t *testing.T) {
 	}
 	if _, err := ring.Plan(&ring.Table{Sets: make([]ring.Set, 3)}, cluster(t, "a"), 3); err == nil {
 		t.Error("a table of 3 partitions is planned for")
+	}
+}
+
+func ExamplePlan() {
+	table, _ := ring.New(4)
+	members := []ring.Member{{ID: 1, Weight: 1}, {ID: 2, Weight: 1}}
+	table, _ = ring.Plan(table, members, 2)
+	for p, set := range table.Sets {
+		fmt.Println(p, set.Current)
+	}
+	members = append(members, ring.Member{ID: 3, Weight: 2}) // twice the weight: half of the 8 replicas
+	table, _ = ring.Plan(table, members, 2)
+	fmt.Println("after a third node came:")
+	for p, set := range table.Sets {
+		fmt.Println(p, set.Current)
+	}
+	// Output:
+	// 0 [n2 n1]
+	// 1 [n1 n2]
+	// 2 [n1 n2]
+	// 3 [n2 n1]
+	// after a third node came:
+	// 0 [n3 n1]
+	// 1 [n2 n3]
+	// 2 [n1 n3]
+	// 3 [n3 n2]
+}
+
+// Everything is planned anew: the dearest case at the size of a large cluster.
+func BenchmarkPlan(b *testing.B) {
+	members := make([]ring.Member, 200)
+	for i := range members {
+		members[i] = ring.Member{ID: ring.NodeID(i + 1), Weight: uint32(1 + i%7), Zone: fmt.Sprint("zone ", i%5)}
+	}
+	current, err := ring.New(1024)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if current, err = ring.Plan(current, members, 3); err != nil {
+		b.Fatal(err)
+	}
+	for i := range members {
+		members[i].Weight = uint32(1 + i%11)
+	}
+	for b.Loop() {
+		if _, err := ring.Plan(current, members, 3); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 const ReplicasMax = 7
 
 // A Set is the holders of one partition in preference order.
-// While Next is empty a quorum is a majority of Current; otherwise a majority of each. Any two quorums of a Set, and any two of
-// the Sets before, in and after a move, have a node in common.
+// While Next is empty a quorum is a majority of Current; otherwise a majority of each. So a quorum in the middle of a move has a
+// node in common with each one before the move, and with each one after it.
 type Set struct {
 	Epoch   uint64   // of the Table since which the set stands; a mere change of order is none
 	Current []NodeID // 1 to ReplicasMax, no duplicates

@@ -8,16 +8,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/estorajed/estorajed/internal/register"
 	"github.com/estorajed/estorajed/internal/store/vfs"
 )
-
-// temps names temporary files; names of earlier runs are cleared by recovery.
-type temps struct{ next atomic.Uint64 }
-
-func (t *temps) name() string { return tempPath(t.next.Add(1)) }
 
 // dirtyFolders are the folders whose entries a checkpoint must sync, where syncfs is not trusted.
 type dirtyFolders struct {
@@ -78,6 +72,9 @@ func (s *Store) writeFile(job fileJob) error {
 		return err
 	}
 	s.dirty.add(parent(other))
+	if it.recovered {
+		return errors.Join(s.removeFile(tempOf(other)), s.removeFile(tempOf(target)))
+	}
 	return nil
 }
 
@@ -107,33 +104,53 @@ func (s *Store) quarantine(job fileJob) error {
 
 // place puts the record's file where it belongs.
 func (s *Store) place(job fileJob, target string) error {
-	source := stagePath(job.item.rec.Value.Stage)
-	if job.item.kind == entryPut {
-		source = s.temps.name()
-		if err := s.writeTemp(source, job); err != nil {
-			return err
-		}
-	}
+	var err error
 	if job.item.kind == entryStaged {
-		if err := s.keepFolder(job); err != nil {
+		err = s.placeStaged(job, target)
+	} else {
+		err = s.placeInline(job, target)
+	}
+	if err == nil {
+		s.dirty.add(parent(target))
+	}
+	return err
+}
+
+func (s *Store) placeStaged(job fileJob, target string) error {
+	if err := s.keepFolder(job); err != nil {
+		return err
+	}
+	err := s.fs.Rename(stagePath(job.item.rec.Value.Stage), target)
+	if errors.Is(err, fs.ErrNotExist) && s.isPlaced(job, target) {
+		return nil // an earlier run of this process renamed it
+	}
+	return err
+}
+
+// placeInline writes a temporary file beside the target and renames it: files made in one common folder would all be put into
+// the same region of an ext4 disk, and finding room there costs more than all the rest.
+func (s *Store) placeInline(job fileJob, target string) error {
+	temp := tempOf(target)
+	f, err := s.fs.Create(temp)
+	switch {
+	case errors.Is(err, fs.ErrExist): // left by a run that ended here
+		if err := s.removeFile(temp); err != nil {
 			return err
 		}
-	}
-	err := s.fs.Rename(source, target)
-	if errors.Is(err, fs.ErrNotExist) {
-		if job.item.kind == entryStaged && s.isPlaced(job, target) {
-			return nil // an earlier run of this process renamed it
-		}
+		f, err = s.fs.Create(temp)
+	case errors.Is(err, fs.ErrNotExist):
 		if err := s.makeFolder(target); err != nil {
 			return err
 		}
-		err = s.fs.Rename(source, target)
+		f, err = s.fs.Create(temp)
 	}
 	if err != nil {
 		return err
 	}
-	s.dirty.add(parent(target))
-	return nil
+	if err := s.fillTemp(f, temp, job); err != nil {
+		return errors.Join(err, s.removeFile(temp))
+	}
+	return s.fs.Rename(temp, target)
 }
 
 // discarded tells whether the item's generation no longer counts.
@@ -152,27 +169,20 @@ func (s *Store) isPlaced(job fileJob, target string) bool {
 	return file.rec.Ballot == job.item.rec.Ballot
 }
 
-func (s *Store) writeTemp(name string, job fileJob) error {
+func (s *Store) fillTemp(f vfs.File, name string, job fileJob) error {
 	rec := &job.item.rec
 	value := rec.Value.Inline
 	b := make([]byte, 0, len(value)+len(job.key)+footerSize+entrySlack)
 	b = append(b, value...)
 	b = appendTrailer(b, job.key, rec, blockSums(value))
-	f, err := s.fs.Create(name)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(b, 0)
+	_, err := f.WriteAt(b, 0)
 	if err == nil && s.cfg.SyncEach {
 		err = s.syncFile(f, name)
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
-	if err != nil {
-		return errors.Join(err, s.removeFile(name))
-	}
-	return nil
+	return err
 }
 
 // newerOnDisk tells whether the file of a record out of the journal is of a higher ballot: then it stays.

@@ -39,9 +39,6 @@ func (m *machine) fileDone(job fileJob, written bool) {
 	s.filing = nil
 	switch {
 	case s.shown == nil: // discarded meanwhile
-	case !written && s.shown != job.item && job.item.kind == entryStaged:
-		m.sweeps = append(m.sweeps, sweepJob{file: stagePath(job.item.rec.Value.Stage)})
-		m.enqueue(job.key, s)
 	case written && s.shown == job.item:
 		m.segmentOf(job.item).unfiled--
 		if s.last == job.item {
@@ -50,6 +47,9 @@ func (m *machine) fileDone(job fileJob, written bool) {
 		s.shown = nil
 	default:
 		m.enqueue(job.key, s)
+	}
+	if job.item.kind == entryStaged && s.shown != job.item {
+		m.sweeps = append(m.sweeps, sweepJob{file: stagePath(job.item.rec.Value.Stage)}) // where it is needed no more, if it is still there
 	}
 	if job.item.gen < m.state.parts[job.item.part].gen {
 		m.sweeps = append(m.sweeps, sweepJob{folder: job.folder}) // it may have made the folder anew

@@ -15,7 +15,8 @@ import (
 //	journal/0000000000000001    segments
 //	keys/p0311.g7/k-NAME        values of partition 311, generation 7
 //	keys/p0311.g7/deleted/k-NAME  its tombstones
-//	staging/                    files on their way
+//	keys/p0311.g7/tkNAME        a file on its way, to be renamed
+//	staging/                    large values on their way
 //	quarantine/                 files that were found damaged
 const (
 	checkpointName = "checkpoint"
@@ -70,4 +71,8 @@ func keyPath(folder string, k key.Key, kind register.Kind) string {
 
 func stagePath(id register.Stamp) string { return stagingDir + "/s-" + id.String() }
 
-func tempPath(n uint64) string { return stagingDir + "/f-" + strconv.FormatUint(n, 10) }
+// tempOf is the temporary file in which a key's file is written: beside it, and no other key's.
+func tempOf(target string) string {
+	i := strings.LastIndexByte(target, '/') + 1
+	return target[:i] + "t" + target[i:i+1] + target[i+2:]
+}

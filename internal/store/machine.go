@@ -57,7 +57,7 @@ type item struct {
 	hash      uint64
 	segment   uint64 // that holds it, once durable
 	both      bool   // the key may have a file of the other kind, which the new one must take away
-	recovered bool   // came out of the journal at the start: the file may be there already
+	recovered bool   // it, or one that it replaces, came out of the journal at the start: an earlier run may have left files of any state
 	damaged   bool   // the copy that it replaces cannot be trusted, so prior says nothing
 
 	ctx    context.Context
@@ -232,6 +232,7 @@ func (m *machine) show(it *item) {
 	it.both = it.recovered || it.damaged || it.prior.kind != register.None && it.prior.kind != it.rec.Kind
 	if old := s.shown; old != nil {
 		it.both = it.both || old.both || old.rec.Kind != it.rec.Kind
+		it.recovered = it.recovered || old.recovered
 		m.replaced(s, old)
 	}
 	s.shown = it

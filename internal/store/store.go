@@ -77,7 +77,6 @@ type Store struct {
 	cfg     Config
 	fs      vfs.FS
 	space   *space
-	temps   temps        // names for temporary files
 	dirty   dirtyFolders // only with SyncEach
 	blocks  blockPool
 	waiters sync.Pool // of chan error
