@@ -95,8 +95,14 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 		status int
 		body   string
 	}{
-		{"PUT", 201, ""}, {"GET", 200, "v"}, {"HEAD", 200, ""}, {"HEAD", 404, ""}, {"GET", 400, "*"}, {"DELETE", 204, ""},
-		{"GET", 404, ""}, {"GET", 400, "*"},
+		{"PUT", 201, ""},
+		{"GET", 200, "v"},
+		{"HEAD", 200, ""},
+		{"HEAD", 404, ""},
+		{"GET", 400, "*"},
+		{"DELETE", 204, ""},
+		{"GET", 404, ""},
+		{"GET", 400, "*"},
 	} {
 		r := receive(t, reader, want.method)
 		if r.StatusCode != want.status || want.body != "*" && r.body != want.body {

@@ -2,6 +2,7 @@ package coordinator_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"testing"
 
@@ -55,5 +56,20 @@ func BenchmarkRead(b *testing.B) {
 				body.Close()
 			}
 		})
+	}
+}
+
+func TestAWriteToOneReplicaAllocatesLittle(t *testing.T) {
+	m := newCluster(t, 1, nil).nodes[0]
+	value := []byte("value")
+	var body bytes.Reader
+	got := testing.AllocsPerRun(200, func() {
+		body.Reset(value)
+		if _, err := m.Write(context.Background(), "key", put, &body, int64(len(value))); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got > 8 { // operation, carriage, history; the rest is the disk's in memory
+		t.Errorf("%v allocations", got)
 	}
 }

@@ -275,6 +275,7 @@ func (s *still) Head(context.Context, key.Key) (register.Record, error) { return
 func (s *still) Read(context.Context, key.Key) (register.Record, io.ReadSeekCloser, error) {
 	return s.record, nil, nil
 }
+
 func (s *still) Stage(context.Context, register.Stamp, io.Reader, int64) (register.Value, error) {
 	return register.Value{}, nil
 }

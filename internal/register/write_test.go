@@ -176,6 +176,23 @@ func TestALaterAttemptLooksBeforeItEvaluates(t *testing.T) {
 	}
 }
 
+func TestTheFirstAttemptIsTheOneToLookFor(t *testing.T) {
+	o := NewWrite(put, Value{}, Entry{Operation: bal(0x40, 9)})
+	attempt := func(ballot int, seen Record) {
+		o.Begin(three, bal(ballot, 9))
+		promise(o, 5, seen, seen)
+		if o.Outbox(); o.Phase() == Accept {
+			o.Timeout()
+		}
+	}
+	attempt(0x50, state(Data, 0x21, 0x20, 0x10))
+	attempt(0x60, state(Data, 0x55, 0x48, 0x20)) // afresh: the first was not applied
+	attempt(0x70, state(Data, 0x65, 0x58, 0x57))
+	if got := verdict(o); got != "unknown" {
+		t.Errorf("%s, want unknown: the attempt at 50 may be in the past of 57", got)
+	}
+}
+
 // withMine makes the i-th state of the history the operation's own.
 func withMine(r Record, i int) Record {
 	r.History[i] = Past{Version: bal(0x50, 9), Operation: bal(40, 9)}

@@ -282,8 +282,9 @@ func (s *Store) syncFile(f vfs.File, name string) error {
 }
 
 func (s *Store) syncDir(dir string) error {
-	if err := s.fs.SyncDir(dir); err != nil {
+	err := s.fs.SyncDir(dir)
+	if err != nil && !isShort(err) { // then the folder could not even be opened
 		return s.fail(fmt.Errorf("sync %s: %w", dir, err))
 	}
-	return nil
+	return err
 }

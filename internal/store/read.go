@@ -199,7 +199,7 @@ func (s *Store) openFile(name string, k key.Key) (*openFile, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", name, err)
+		return nil, diskError("open a key file", err)
 	}
 	kf, err := readTrailer(f)
 	if err == nil && kf.key != k {

@@ -235,19 +235,19 @@ func (s *Store) fileTurn() (bool, time.Duration) {
 	if f := s.cfg.Events.Filed; f != nil {
 		f(job.item.rec.Value.Length, time.Since(start), err)
 	}
-	if isFull(err) {
+	if passes(err) {
 		return true, retryPause
 	}
 	return true, 0
 }
 
-// finishFile enters the end of a fileJob into the books. A disk that is full is tried again; any other error ends writing.
+// finishFile enters the end of a fileJob into the books. What passes is tried again; an error of the disk ends writing.
 func (s *Store) finishFile(job fileJob, err error) {
 	s.mu.Lock()
 	s.m.fileDone(job, err == nil)
 	draining := s.m.check.phase == phaseFiling
 	s.mu.Unlock()
-	if err != nil && !isFull(err) && !errors.Is(err, register.ErrFailed) {
+	if err != nil && !passes(err) && !errors.Is(err, register.ErrFailed) {
 		_ = s.fail(fmt.Errorf("write a key file: %w", err))
 	}
 	if draining {
@@ -262,7 +262,7 @@ func (s *Store) sweepTurn() bool {
 	if !ok {
 		return false
 	}
-	if err := s.sweep(job); err != nil {
+	if err := s.sweep(job); err != nil && !passes(err) { // what is left, the next start finds
 		_ = s.fail(fmt.Errorf("remove what no longer counts: %w", err))
 	}
 	return true
@@ -281,7 +281,7 @@ func (s *Store) stepTurn() (bool, time.Duration) {
 	}
 	err := s.carryOut(st)
 	s.finishStep(st, err)
-	if isFull(err) {
+	if passes(err) {
 		return true, retryPause
 	}
 	return true, 0
@@ -299,7 +299,7 @@ func (s *Store) finishStep(st step, err error) {
 	took := time.Since(s.m.check.began)
 	s.mu.Unlock()
 	remind(s.journalWork)
-	if err != nil && !isFull(err) && !errors.Is(err, register.ErrFailed) {
+	if err != nil && !passes(err) && !errors.Is(err, register.ErrFailed) {
 		err = s.fail(fmt.Errorf("checkpoint, %v: %w", st.phase, err))
 	}
 	if f := s.cfg.Events.Checkpointed; f != nil && (err != nil || st.phase == phaseDropping) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"syscall"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -204,16 +203,4 @@ func (s *Store) carry(ctx context.Context, it *item) (*stagedValue, error) {
 		return nil, errors.Join(diskError("stage a value", err), s.fs.Remove(name))
 	}
 	return st, nil
-}
-
-// diskError turns the system's 'no space' into the house's.
-func diskError(doing string, err error) error {
-	if isFull(err) {
-		return fmt.Errorf("%s: %w: %w", doing, register.ErrFull, err)
-	}
-	return fmt.Errorf("%s: %w", doing, err)
-}
-
-func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

@@ -59,9 +59,17 @@ func (s *Store) syncFiles() error {
 		}
 		return nil
 	}
-	for _, dir := range s.dirty.take() {
+	folders := s.dirty.take()
+	for i, dir := range folders {
 		err := s.fs.SyncDir(dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // discarded meanwhile
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // discarded meanwhile
+		case isShort(err):
+			for _, dir := range folders[i:] {
+				s.dirty.add(dir)
+			}
+			return err
+		case err != nil:
 			return s.fail(fmt.Errorf("sync %s: %w", dir, err))
 		}
 	}

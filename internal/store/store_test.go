@@ -537,3 +537,33 @@ func TestADirectoryOfAnotherShapeIsRefused(t *testing.T) {
 		t.Errorf("opened keys without a checkpoint: %v", err)
 	}
 }
+
+func TestAShortageOfDescriptorsPasses(t *testing.T) {
+	d := simulated(t)
+	s := start(t, Config{FS: d, CacheBytes: -1})
+	s.mustPut("a", 1, []byte("v"))
+	until(t, "the file is written", func() bool { return s.Status().Pending == 0 })
+	d.Inject(func(op, name string) error {
+		if op == "create" || op == "open" || op == "syncdir" {
+			return syscall.EMFILE
+		}
+		return nil
+	})
+	if _, _, err := s.get("a"); !errors.Is(err, register.ErrOverload) {
+		t.Errorf("a read without descriptors got %v, want ErrOverload", err)
+	}
+	if err := s.put("big", 2, pattern(100_000)); !errors.Is(err, register.ErrOverload) {
+		t.Errorf("a large write without descriptors got %v, want ErrOverload", err)
+	}
+	s.mu.Lock()
+	s.m.askCheckpoint()
+	s.mu.Unlock()
+	s.remindAll()
+	d.Inject(nil)
+	s.mustPut("b", 3, []byte("v"))
+	until(t, "all files are written", func() bool { return s.Status().Pending == 0 })
+	s.mustGet("a", []byte("v"))
+	if err := s.Status().Failed; err != nil {
+		t.Errorf("the store failed for good: %v", err)
+	}
+}

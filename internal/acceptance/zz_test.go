@@ -1,0 +1,4 @@
+//go:build system
+package acceptance
+import ("syscall";"time";"os")
+func syscallQuit(s subject){ s.process.Signal(syscall.SIGQUIT); <-time.After(2*time.Second); os.WriteFile("/tmp/f/quit.log",[]byte(s.Log()),0644) }
