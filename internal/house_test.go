@@ -37,15 +37,18 @@ func house() map[string][]string {
 		"observe":   {"key", "ring", "register", "store", "store/vfs", "store/disk", "peer", "cluster", "replica", "coordinator", "repair", "rebalance", "api", "telemetry"},
 		"node":      {anyRoom},
 		// test house: no other room may import these
-		"store/disktest": {anyRoom},
-		"simulation":     {anyRoom},
-		"acceptance":     {anyRoom},
-		"bench":          {anyRoom},
+		"store/disktest":      {anyRoom},
+		"replica/replicatest": {anyRoom},
+		"simulation":          {anyRoom},
+		"acceptance":          {anyRoom},
+		"bench":               {anyRoom},
 	}
 }
 
 // testHouse is the rooms that only tests enter.
-func testHouse() []string { return []string{"store/disktest", "simulation", "acceptance", "bench"} }
+func testHouse() []string {
+	return []string{"store/disktest", "replica/replicatest", "simulation", "acceptance", "bench"}
+}
 
 // keptTo says which rooms, besides the test house, may import a thing from outside, by the beginning of its import path.
 func keptTo() map[string][]string {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -260,9 +261,7 @@ func receive(t testing.TB, r *bufio.Reader, method string) response {
 // call gives one request to the handler without a network.
 func call(h http.Handler, method, path string, header http.Header, body io.Reader) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, body)
-	for name, values := range header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, header)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w

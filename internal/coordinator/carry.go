@@ -50,20 +50,17 @@ func (c *Coordinator) carry(ctx context.Context, k key.Key, op *register.Operati
 	return nil
 }
 
-// exchange sends what the operation wants sent, phase after phase, until it wants nothing or ctx ends before its accept.
+// exchange goes through the round, phase after phase, until it is over or ctx ends before an accept.
 func (r *carriage) exchange(ctx context.Context) error {
-	for {
+	for !r.op.Decided() && !r.op.Idle() {
 		if !r.op.Sent() && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		out := r.op.Outbox()
-		if len(out) == 0 {
-			return nil
-		}
-		if err := r.phase(ctx, out); err != nil {
+		if err := r.phase(ctx, r.op.Outbox()); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 // close lets go of the messages that are still on their way.
@@ -126,9 +123,12 @@ func (r *carriage) phase(ctx context.Context, out []register.Message) error {
 	if r.op.Settles() && r.events.Settle != nil {
 		r.events.Settle(ctx, out[0].Record.Version)
 	}
-	if len(out) == 1 && out[0].To == r.node {
-		answer, err := r.local.Ask(ctx, r.k, out[0])
-		r.deliver(ctx, reply{out[0], answer, err})
+	if m := out[0]; len(out) == 1 && m.To == r.node {
+		answer, err := r.local.Ask(ctx, r.k, m)
+		r.deliver(ctx, reply{m, answer, err})
+		if r.op.Awaits(m.Round) {
+			r.op.Timeout() // the answer answers something else
+		}
 	} else if err := r.gather(ctx, out); err != nil {
 		return err
 	}

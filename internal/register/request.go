@@ -118,9 +118,10 @@ func (q *Request) against(c cell) Stamp {
 
 // judge decides with the key's turn and in knowledge of what is accepted here.
 func (q *Request) judge(c cell) Step {
-	if q.loaded {
-		c.accepted, c.known = q.answer.Record.Ballot, true
+	if q.loaded && !q.answer.Damaged {
+		c.accepted = q.answer.Record.Ballot
 	}
+	c.known = true
 	switch q.Message.Phase {
 	case Look:
 		return q.show(Shown)
