@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -116,7 +117,7 @@ func (c *crowd) audit(ctx context.Context) error {
 	})
 }
 
-// survey is audit while the daemon lives on: what is pending stays pending.
+// survey is audit while the daemon lives on: what is open stays open.
 func (c *crowd) survey(ctx context.Context) error {
 	return c.each(func(w *writer) error {
 		var broken []error
@@ -174,8 +175,8 @@ func (w *writer) work(ctx context.Context) error {
 func (w *writer) step(ctx context.Context) error {
 	a := w.accounts[w.rng.IntN(len(w.accounts))]
 	op := w.pick()
-	if a.pending != nil { // its outcome is unknown: nothing can be built on it
-		op = opGet
+	if !a.certain() && (op == opIfMatch || op == opIfStale || op == opIfNoneMatch) {
+		op = opGet // nobody can say what is to come of the condition
 	}
 	switch op {
 	case opPutLarge:
@@ -222,20 +223,22 @@ func (w *writer) read(ctx context.Context, a *account) error {
 
 // write puts a new value; holds tells whether the condition in header holds.
 func (w *writer) write(ctx context.Context, op int, a *account, size int, holds bool, header ...string) error {
+	want := []int{http.StatusCreated, http.StatusOK}
+	switch {
+	case !holds:
+		want = []int{http.StatusPreconditionFailed}
+	case a.certain() && a.acked.present:
+		want = want[1:]
+	case a.certain():
+		want = want[:1]
+	}
 	s := a.next(true)
 	value := makeValue(a.key, s.seq, size)
 	got, err := w.client.do(ctx, http.MethodPut, a.key, bytes.NewReader(value), header...)
 	if err != nil {
 		return err
 	}
-	want := http.StatusCreated
-	switch {
-	case !holds:
-		want = http.StatusPreconditionFailed
-	case a.acked.present:
-		want = http.StatusOK
-	}
-	return w.conclude(op, a, got, want)
+	return w.conclude(op, a, got, want...)
 }
 
 func (w *writer) delete(ctx context.Context, a *account) error {
@@ -248,12 +251,13 @@ func (w *writer) delete(ctx context.Context, a *account) error {
 }
 
 // conclude enters the answer to a write into the ledger.
-func (w *writer) conclude(op int, a *account, got answer, want int) error {
+func (w *writer) conclude(op int, a *account, got answer, want ...int) error {
+	expected := slices.Contains(want, got.status)
 	switch {
-	case got.status == want && want == http.StatusPreconditionFailed:
+	case expected && got.status == http.StatusPreconditionFailed:
 		a.refuse()
 		op = opNothing
-	case got.status == want:
+	case expected:
 		if op == opDelete && !a.acked.present {
 			op = opNothing
 		}
@@ -264,7 +268,7 @@ func (w *writer) conclude(op int, a *account, got answer, want int) error {
 	case got.status >= http.StatusInternalServerError: // outcome unknown
 		return fmt.Errorf("write %.60q: %s", a.key, got)
 	default:
-		return violation(fmt.Sprintf("write %d of key %.60q upon %s: %s, want %d", a.tried, a.key, a.acked, got, want))
+		return violation(fmt.Sprintf("write %d of key %.60q upon %s: %s, want %v", a.tried, a.key, a.acked, got, want))
 	}
 	w.acks[op].Add(1)
 	return nil

@@ -52,7 +52,8 @@ func newSubject(t testing.TB, dir string, flags ...string) subject {
 	t.Cleanup(func() {
 		d.Kill()
 		if t.Failed() {
-			t.Logf("the daemon's log ends with:\n%s", d.LogTail()); os.WriteFile("/tmp/f/last.log", []byte(d.Log()), 0o644)
+			t.Logf("the daemon's log ends with:\n%s", d.LogTail())
+			os.WriteFile("/tmp/f/last.log", []byte(d.Log()), 0o644)
 		}
 	})
 	return subject{d, t}

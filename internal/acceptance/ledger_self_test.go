@@ -14,29 +14,30 @@ func TestLedgerFindsEveryBrokenPromise(t *testing.T) {
 	absent := answer{status: http.StatusNotFound}
 	put, remove := state{2, true}, state{2, false}
 	for _, tc := range []struct {
-		name    string
-		acked   state
-		pending *state
-		got     answer
-		want    string // in the violation; "" if there is none
+		name  string
+		acked state
+		open  []state
+		got   answer
+		want  string // in the violation; "" if there is none
 	}{
 		{"the acknowledged value", put, nil, found(2), ""},
 		{"the acknowledged delete", remove, nil, absent, ""},
 		{"nothing was ever written", state{}, nil, absent, ""},
-		{"a pending write was applied", put, &state{3, true}, found(3), ""},
-		{"a pending write was not applied", put, &state{3, true}, found(2), ""},
-		{"a pending delete was applied", put, &state{3, false}, absent, ""},
-		{"a pending delete was not applied", put, &state{3, false}, found(2), ""},
-		{"a pending first write was not applied", state{}, &state{1, true}, absent, ""},
+		{"an open write was applied", put, []state{{3, true}}, found(3), ""},
+		{"an open write was not applied", put, []state{{3, true}}, found(2), ""},
+		{"an open delete was applied", put, []state{{3, false}}, absent, ""},
+		{"an open delete was not applied", put, []state{{3, false}}, found(2), ""},
+		{"an open first write was not applied", state{}, []state{{1, true}}, absent, ""},
+		{"one of two open writes was applied", put, []state{{3, false}, {4, true}}, found(4), ""},
 		{"lost", put, nil, absent, "lost"},
-		{"lost while another write was pending", put, &state{3, true}, absent, "lost"},
+		{"lost while another write was open", put, []state{{3, true}}, absent, "lost"},
 		{"older", put, nil, found(1), "older"},
 		{"resurrected", remove, nil, found(1), "deleted key is back"},
-		{"a refused write was applied", put, nil, found(3), "refused"},
+		{"a refused write was applied", put, nil, found(4), "refused"},
 		{"invented", put, nil, found(9), "nobody wrote"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			a := &account{key: key, tried: 3, acked: tc.acked, pending: tc.pending}
+			a := &account{key: key, tried: 4, acked: tc.acked, open: tc.open}
 			verdict(t, a.check(tc.got), tc.want)
 		})
 	}

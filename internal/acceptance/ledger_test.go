@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -26,14 +27,13 @@ func (s state) String() string {
 	return "nothing"
 }
 
-// An account is what the only writer of a key knows about it: its newest acknowledged state, and the one write whose outcome
-// is unknown, if there is one.
+// An account is what the only writer of a key knows about it.
 type account struct {
-	key     string
-	tried   uint64 // sequence of the last write that was tried
-	acked   state
-	etag    string // of acked, or "" if it is not known
-	pending *state
+	key   string
+	tried uint64  // sequence of the last write that was tried
+	acked state   // the newest that was acknowledged, or read
+	etag  string  // of acked, or "" if it is not known
+	open  []state // by writes that were neither acknowledged nor refused: each may take effect until the daemon is dead
 }
 
 // A violation is a broken promise, as opposed to a request that failed honestly.
@@ -42,26 +42,25 @@ type violation string
 func (v violation) Error() string { return string(v) }
 
 // check compares what a GET gave with what may be there, and adopts it: what was once read is as durable as what was acknowledged.
-// A write of unknown outcome that is not seen stays pending, since it may still be under way; after a crash, forget it.
 // An answer that is neither a value nor 'not found' is an error, but not a violation.
 func (a *account) check(got answer) error {
 	seen, err := a.seen(got)
 	if err != nil {
 		return err
 	}
-	if seen != a.acked && (a.pending == nil || seen != *a.pending) {
-		return violation(fmt.Sprintf("key %.60q shows %s; acknowledged: %s, unknown: %v: %s",
-			a.key, a.describe(seen), a.acked, a.pending, a.breach(seen)))
+	if at := slices.Index(a.open, seen); at >= 0 {
+		a.acked, a.open = seen, slices.Delete(a.open, at, at+1)
 	}
 	if seen != a.acked {
-		a.pending = nil
+		return violation(fmt.Sprintf("key %.60q shows %s; acknowledged: %s, unknown: %v: %s",
+			a.key, a.describe(seen), a.acked, a.open, a.breach(seen)))
 	}
-	a.acked, a.etag = seen, got.etag()
+	a.etag = got.etag()
 	return nil
 }
 
-// forget drops the pending write: whoever was at work on it is dead, and a read did not find it.
-func (a *account) forget() { a.pending = nil }
+// forget closes what is open: whoever was at work on it is dead, and a read did not find it.
+func (a *account) forget() { a.open = nil }
 
 // seen reads the state out of an answer. An absent key stands for the state that may be absent, if there is one.
 func (a *account) seen(got answer) (state, error) {
@@ -70,8 +69,8 @@ func (a *account) seen(got answer) (state, error) {
 		if !a.acked.present {
 			return a.acked, nil
 		}
-		if a.pending != nil && !a.pending.present {
-			return *a.pending, nil
+		if at := slices.IndexFunc(a.open, func(s state) bool { return !s.present }); at >= 0 {
+			return a.open[at], nil
 		}
 		return state{}, nil
 	case http.StatusOK:
@@ -103,23 +102,26 @@ func (a *account) breach(seen state) string {
 	return "a write that was refused is there"
 }
 
-// next begins a write: present or a delete. Until settle or refuse is called, its outcome is unknown.
+// certain tells whether the key can show nothing but acked.
+func (a *account) certain() bool { return len(a.open) == 0 }
+
+// next begins a write: of a value, or a delete. Until settle or refuse is called, it is open.
 func (a *account) next(present bool) state {
 	a.tried++
 	s := state{a.tried, present}
-	a.pending = &s
+	a.open = append(a.open, s)
 	return s
 }
 
 // settle notes that the write begun last was acknowledged.
 func (a *account) settle(etag string) {
-	a.acked, a.pending, a.etag = *a.pending, nil, etag
+	last := len(a.open) - 1
+	a.acked, a.etag = a.open[last], etag
+	a.open = a.open[:last]
 }
 
 // refuse notes that the write begun last was answered with 'nothing was changed'.
-func (a *account) refuse() {
-	a.pending = nil
-}
+func (a *account) refuse() { a.open = a.open[:len(a.open)-1] }
 
 // makeValue builds a value that says itself what it is: key, sequence, and the checksum of a body of the given size.
 func makeValue(key string, seq uint64, size int) []byte {

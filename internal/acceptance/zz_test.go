@@ -1,4 +1,15 @@
 //go:build system
+
 package acceptance
-import ("syscall";"time";"os")
-func syscallQuit(s subject){ s.process.Signal(syscall.SIGQUIT); <-time.After(2*time.Second); os.WriteFile("/tmp/f/quit.log",[]byte(s.Log()),0644) }
+
+import (
+	"os"
+	"syscall"
+	"time"
+)
+
+func syscallQuit(s subject) {
+	s.process.Signal(syscall.SIGQUIT)
+	<-time.After(2 * time.Second)
+	os.WriteFile("/tmp/f/quit.log", []byte(s.Log()), 0644)
+}
