@@ -245,6 +245,7 @@ func (s *Store) fileTurn() (bool, time.Duration) {
 func (s *Store) finishFile(job fileJob, err error) {
 	s.mu.Lock()
 	s.m.fileDone(job, err == nil)
+	s.stall(err)
 	draining := s.m.check.phase == phaseFiling
 	s.mu.Unlock()
 	if err != nil && !passes(err) && !errors.Is(err, register.ErrFailed) {
@@ -253,6 +254,16 @@ func (s *Store) finishFile(job fileJob, err error) {
 	if draining {
 		remind(s.stepWork)
 	}
+}
+
+// stall notes whether the disk takes files, so that writers need not wait for a journal that cannot be emptied. The caller holds mu.
+func (s *Store) stall(err error) {
+	if err != nil && passes(err) {
+		s.stalled = err
+		s.wakeWriters()
+		return
+	}
+	s.stalled = nil
 }
 
 func (s *Store) sweepTurn() bool {
@@ -290,6 +301,7 @@ func (s *Store) stepTurn() (bool, time.Duration) {
 func (s *Store) finishStep(st step, err error) {
 	s.mu.Lock()
 	s.m.stepDone(st, err == nil)
+	s.stall(err)
 	if err == nil && st.phase == phaseDropping {
 		s.wakeWriters()
 	}

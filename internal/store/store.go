@@ -95,6 +95,7 @@ type Store struct {
 	journal map[uint64]vfs.File // open segments of this run
 	damaged map[string]bool     // files found damaged
 	roomy   chan struct{}       // closed and replaced when the journal has room again
+	stalled error               // why files or checkpoints could not be written last time, if that passes; nil once they can
 	stopped bool
 	written time.Time // when the last batch became durable
 	saved   time.Time // when the last checkpoint was saved
@@ -213,6 +214,8 @@ func (s *Store) enqueue(ctx context.Context, it *item) (wait <-chan struct{}, er
 		again := false
 		switch err = s.writable(); {
 		case err != nil:
+		case !s.m.room() && s.stalled != nil:
+			err = diskError("the journal waits for room on the disk", s.stalled)
 		case !s.m.room():
 			wait = s.roomy
 		case record && !s.m.onItsWay(it.key) && s.stripe(it.hash).seq != at:

@@ -567,3 +567,24 @@ func TestAShortageOfDescriptorsPasses(t *testing.T) {
 		t.Errorf("the store failed for good: %v", err)
 	}
 }
+
+func TestAJournalThatCannotBeEmptiedRefusesInsteadOfWaiting(t *testing.T) {
+	d := simulated(t)
+	s := start(t, Config{FS: d, SegmentBytes: 4 << 10})
+	d.Inject(func(op, _ string) error {
+		if op == "create" {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	b := uint64(1)
+	until(t, "removals are refused", func() bool {
+		b++
+		return errors.Is(s.remove("k", b), register.ErrFull)
+	})
+	d.Inject(nil)
+	until(t, "removals are taken again", func() bool {
+		b++
+		return s.remove("k", b) == nil
+	})
+}
