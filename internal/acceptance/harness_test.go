@@ -3,7 +3,9 @@ package acceptance
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -16,6 +18,10 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	if err := lookAtSource(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if binary != "" {
 		return m.Run()
 	}
@@ -29,6 +35,19 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// lookAtSource lists all folders of the module. The daemon is not linked into this test, so 'go test' would take an old result for
+// a new daemon's; but it remembers which folders a test has listed, and runs it again when a file in one of them has changed.
+func lookAtSource() error {
+	for _, folder := range []string{"../../cmd", ".."} {
+		err := filepath.WalkDir(folder, func(_ string, _ fs.DirEntry, err error) error { return err })
+		if err != nil {
+			return err
+		}
+	}
+	_, err := os.Stat("../../go.sum")
+	return err
 }
 
 const (
