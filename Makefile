@@ -52,10 +52,10 @@ bench: ## the figures of README.md, against bare handlers, as Markdown; ARGS='-o
 
 lint: ## format, vet, modern idioms, staticcheck, dead code, go.mod
 	@test -z "$$($(TOOL) gofumpt -l . | tee /dev/stderr)" || { echo 'gofumpt would change these: $(TOOL) gofumpt -w .'; exit 1; }
-	go vet -tags system ./...
-	@test -z "$$(go fix -tags system -diff ./... | tee /dev/stderr)" || { echo 'there are newer idioms: go fix ./...'; exit 1; }
-	$(TOOL) staticcheck -tags system ./...
-	@test -z "$$($(TOOL) deadcode -tags system -test ./... | tee /dev/stderr)" || { echo 'nobody calls these'; exit 1; }
+	go vet -tags system,mutants ./...
+	@test -z "$$(go fix -tags system,mutants -diff ./... | tee /dev/stderr)" || { echo 'there are newer idioms: go fix ./...'; exit 1; }
+	$(TOOL) staticcheck -tags system,mutants ./...
+	@test -z "$$($(TOOL) deadcode -tags system,mutants -test ./... | tee /dev/stderr)" || { echo 'nobody calls these'; exit 1; }
 	go mod tidy -diff
 
 rewrite: ## write golden files and the tables of README.md anew; read the diff

@@ -233,18 +233,22 @@ func (d *Daemon) LogTail() string {
 
 const awaitEvery = 5 * time.Millisecond
 
-// Await calls try until it gives nil, or ctx ends; then it gives the last error of try.
+// Await calls try until it gives nil, or ctx ends; then it gives the last error of try that is not ctx's own.
 func Await(ctx context.Context, try func() error) error {
 	tick := time.NewTicker(awaitEvery)
 	defer tick.Stop()
+	var last error
 	for {
 		err := try()
 		if err == nil {
 			return nil
 		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return err
+			return last
 		case <-tick.C:
 		}
 	}

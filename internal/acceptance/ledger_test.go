@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A state is what one write makes of a key. Sequences of a key rise by one with each write that is tried, so that the
@@ -30,10 +31,21 @@ func (s state) String() string {
 // An account is what the only writer of a key knows about it.
 type account struct {
 	key   string
-	tried uint64  // sequence of the last write that was tried
-	acked state   // the newest that was acknowledged, or read
-	etag  string  // of acked, or "" if it is not known
-	open  []state // by writes that were neither acknowledged nor refused: each may take effect until the daemon is dead
+	tried uint64   // sequence of the last write that was tried
+	acked state    // the newest that was acknowledged, or read
+	etag  string   // of acked, or "" if it is not known
+	open  []state  // by writes that were neither acknowledged nor refused: each may take effect until the daemon is dead
+	story []string // the last events, for the message of a violation
+}
+
+const storyMax = 12
+
+// note adds an event to the story.
+func (a *account) note(format string, args ...any) {
+	if len(a.story) == storyMax {
+		a.story = slices.Delete(a.story, 0, 1)
+	}
+	a.story = append(a.story, time.Now().Format("05.000 ")+fmt.Sprintf(format, args...))
 }
 
 // A violation is a broken promise, as opposed to a request that failed honestly.
@@ -52,15 +64,19 @@ func (a *account) check(got answer) error {
 		a.acked, a.open = seen, slices.Delete(a.open, at, at+1)
 	}
 	if seen != a.acked {
-		return violation(fmt.Sprintf("key %.60q shows %s; acknowledged: %s, unknown: %v: %s",
-			a.key, a.describe(seen), a.acked, a.open, a.breach(seen)))
+		return violation(fmt.Sprintf("key %.60q shows %s; acknowledged: %s, unknown: %v: %s; so far:\n\t%s",
+			a.key, a.describe(seen), a.acked, a.open, a.breach(seen), strings.Join(a.story, "\n\t")))
 	}
+	a.note("read %s", a.describe(seen))
 	a.etag = got.etag()
 	return nil
 }
 
 // forget closes what is open: whoever was at work on it is dead, and a read did not find it.
-func (a *account) forget() { a.open = nil }
+func (a *account) forget() {
+	a.open = nil
+	a.note("restart")
+}
 
 // seen reads the state out of an answer. An absent key stands for the state that may be absent, if there is one.
 func (a *account) seen(got answer) (state, error) {
@@ -110,6 +126,7 @@ func (a *account) next(present bool) state {
 	a.tried++
 	s := state{a.tried, present}
 	a.open = append(a.open, s)
+	a.note("try %s", s)
 	return s
 }
 
@@ -118,10 +135,15 @@ func (a *account) settle(etag string) {
 	last := len(a.open) - 1
 	a.acked, a.etag = a.open[last], etag
 	a.open = a.open[:last]
+	a.note("acknowledged %s, version %s", a.acked, etag)
 }
 
 // refuse notes that the write begun last was answered with 'nothing was changed'.
-func (a *account) refuse() { a.open = a.open[:len(a.open)-1] }
+func (a *account) refuse() {
+	last := len(a.open) - 1
+	a.note("refused %s", a.open[last])
+	a.open = a.open[:last]
+}
 
 // makeValue builds a value that says itself what it is: key, sequence, and the checksum of a body of the given size.
 func makeValue(key string, seq uint64, size int) []byte {

@@ -28,7 +28,7 @@ func (b *bench) pinned(core int) []string {
 // new process's, and Go takes its number of threads from it.
 func pin(args []string) error {
 	if len(args) < 2 {
-		return errors.New("usage: bench pin CORE COMMAND...")
+		return errors.New("usage: bench pin CORE COMMAND")
 	}
 	core, err := strconv.Atoi(args[0])
 	if err != nil {

@@ -37,11 +37,11 @@ func complete(in []byte, method string, value int) (bool, error) {
 // contentLength finds the header in lines that all end in CRLF. Both servers here write its name in this form.
 func contentLength(head []byte) (int, bool) {
 	const name = "\r\nContent-Length: "
-	at := bytes.Index(head, []byte(name))
-	if at < 0 {
+	_, after, ok := bytes.Cut(head, []byte(name))
+	if !ok {
 		return 0, false
 	}
-	rest := head[at+len(name):]
+	rest := after
 	digits, _, _ := bytes.Cut(rest, []byte("\r\n"))
 	n, err := strconv.Atoi(string(digits))
 	return n, err == nil && n >= 0

@@ -12,7 +12,7 @@ import (
 func bal(t int, node ring.NodeID) Stamp { return Stamp{Time(t), node} }
 
 func prepare(b Stamp) Message { return Message{Phase: Prepare, Ballot: b} }
-func accept(b Stamp) Message { return Message{Phase: Accept, Record: &Record{Ballot: b, Kind: Data}} }
+func accept(b Stamp) Message  { return Message{Phase: Accept, Record: &Record{Ballot: b, Kind: Data}} }
 
 func learn(b Stamp, evidence int) Message {
 	return Message{Phase: Learn, Record: &Record{Ballot: b, Kind: Data}, Evidence: Time(evidence)}

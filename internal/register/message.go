@@ -1,8 +1,6 @@
 package register
 
 import (
-	"fmt"
-
 	"github.com/estorajed/estorajed/internal/ring"
 )
 
@@ -72,13 +70,4 @@ type Answer struct {
 	Record  Record // of Shown and Promised; of Shown a remote replica may fill in Ballot, Version and Kind alone
 	Proven  bool   // of Shown and Promised: the record is a tombstone that all replicas are known to hold
 	Damaged bool   // of Promised: the copy here is unreadable and will be written anew
-}
-
-// An EpochError says that a node saw a message of another epoch of the ring than its own.
-type EpochError struct {
-	Have, Got uint64
-}
-
-func (e *EpochError) Error() string {
-	return fmt.Sprintf("the ring is at epoch %d here, the message is of epoch %d", e.Have, e.Got)
 }

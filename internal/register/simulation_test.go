@@ -154,7 +154,7 @@ func (w *world) kill(n *node) {
 	n.life++
 	n.up, n.waiting, n.writing = false, nil, nil
 	w.after(w.upTo(200*time.Millisecond), func() {
-		n.off += w.upTo(time.Second) - w.upTo(time.Second)
+		n.off += w.upTo(2*time.Second) - time.Second
 		w.start(n)
 	})
 }

@@ -110,6 +110,7 @@ func (m *machine) switchSegment() {
 		return
 	}
 	m.segments = append(m.segments, &segment{id: c.next})
+	m.sealed = false
 	c.state = m.state.clone()
 	c.state.first = c.next
 	c.phase = phaseFiling

@@ -29,6 +29,7 @@ type machine struct {
 	sweeps []sweepJob // folders of older generations that are to be removed
 
 	segments []*segment // live ones, oldest first; batches go to the last
+	sealed   bool       // the last segment is of an earlier run, and takes no batches: there was no room yet for one of this run
 	live     int64      // bytes in segments
 	entries  int64      // entries in segments
 	check    checkpointer
@@ -97,7 +98,7 @@ func (m *machine) current() *segment { return m.segments[len(m.segments)-1] }
 
 // room tells whether the journal may grow. Past its bound writes wait for the checkpoint.
 func (m *machine) room() bool {
-	return m.live+m.queued < 2*m.limits.segmentBytes && m.entries+int64(len(m.queue)) < 2*m.limits.segmentEntries
+	return !m.sealed && m.live+m.queued < 2*m.limits.segmentBytes && m.entries+int64(len(m.queue)) < 2*m.limits.segmentEntries
 }
 
 // onItsWay tells whether the newest record of k is not yet in its file: then the machine knows what a new one replaces.

@@ -304,15 +304,19 @@ func split(ids []uint64, first uint64) (old, live []uint64) {
 
 // begin makes the segment for this run and clears what recovery leaves over: after the replay, never before.
 func (s *Store) begin(next uint64, old []uint64, got *Recovered) error {
-	if err := s.createSegment(next); err != nil {
+	m := s.m
+	last := m.current()
+	m.durable = place{last.id, last.end}
+	switch err := s.createSegment(next); {
+	case err == nil:
+		m.segments = append(m.segments, &segment{id: next})
+		m.askCheckpoint()
+	case passes(err): // reads go on; writes begin once there is room
+		m.sealed, m.check.asked = true, true
+		s.stalled = err
+	default:
 		return err
 	}
-	m := s.m
-	if n := len(m.segments); n > 0 {
-		m.durable = place{m.segments[n-1].id, m.segments[n-1].end}
-	}
-	m.segments = append(m.segments, &segment{id: next})
-	m.askCheckpoint()
 	if err := s.dropSegments(old); err != nil {
 		return err
 	}

@@ -302,7 +302,7 @@ func (s *Store) finishStep(st step, err error) {
 	s.mu.Lock()
 	s.m.stepDone(st, err == nil)
 	s.stall(err)
-	if err == nil && st.phase == phaseDropping {
+	if err == nil && (st.phase == phaseCreating || st.phase == phaseDropping) {
 		s.wakeWriters()
 	}
 	if err == nil && st.phase == phaseSaving {

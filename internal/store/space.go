@@ -8,7 +8,8 @@ import (
 	"github.com/estorajed/estorajed/internal/store/vfs"
 )
 
-// The reserve is what stays free for deletes, checkpoints and files that are written behind: a twentieth of the disk, within bounds.
+// The reserve is what stays free for deletes, checkpoints and files that are written behind: a twentieth of the disk, within bounds,
+// and the journal's next segment.
 const (
 	reserveShare     = 20
 	reserveBytesMax  = 1 << 30
@@ -18,7 +19,8 @@ const (
 
 // space watches how full the disk is. Between two looks at the file system it counts down what the store itself takes.
 type space struct {
-	fs vfs.FS
+	fs      vfs.FS
+	segment int64 // bytes
 
 	mu     sync.Mutex
 	usage  Usage
@@ -27,8 +29,8 @@ type space struct {
 	full   bool
 }
 
-func newSpace(fs vfs.FS) (*space, error) {
-	sp := &space{fs: fs}
+func newSpace(fs vfs.FS, segment int64) (*space, error) {
+	sp := &space{fs: fs, segment: segment}
 	return sp, sp.look()
 }
 
@@ -39,7 +41,7 @@ func (sp *space) look() error {
 		return fmt.Errorf("free space: %w", err)
 	}
 	u := Usage{Usage: now}
-	u.ReserveBytes = min(u.Size/reserveShare, reserveBytesMax)
+	u.ReserveBytes = min(u.Size/reserveShare, reserveBytesMax) + sp.segment
 	u.ReserveInodes = min(u.Inodes/reserveShare, reserveInodesMax)
 	sp.mu.Lock()
 	defer sp.mu.Unlock()

@@ -133,7 +133,7 @@ func open(cfg Config) (*Store, error) {
 	for p := range s.folders {
 		s.folders[p] = folderName(p, s.m.state.parts[p].gen)
 	}
-	s.space, err = newSpace(cfg.FS)
+	s.space, err = newSpace(cfg.FS, cfg.SegmentBytes+segmentSlack)
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}

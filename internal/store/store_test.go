@@ -588,3 +588,30 @@ func TestAJournalThatCannotBeEmptiedRefusesInsteadOfWaiting(t *testing.T) {
 		return s.remove("k", b) == nil
 	})
 }
+
+func TestAStoreStartsOnAFullDisk(t *testing.T) {
+	d := simulated(t)
+	s := start(t, Config{FS: d})
+	s.mustPut("k", 1, []byte("v"))
+	s.stop()
+	d.Inject(func(op, _ string) error {
+		if op == "allocate" {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	s = start(t, Config{FS: d})
+	s.mustGet("k", []byte("v"))
+	if err := s.put("k", 2, []byte("w")); !errors.Is(err, register.ErrFull) {
+		t.Errorf("a write got %v, want ErrFull", err)
+	}
+	if err := s.remove("k", 3); !errors.Is(err, register.ErrFull) {
+		t.Errorf("a removal got %v, want ErrFull", err)
+	}
+	d.Inject(nil)
+	until(t, "writes are taken again", func() bool { return s.put("k", 4, []byte("w")) == nil })
+	s.mustGet("k", []byte("w"))
+	s.stop()
+	s = start(t, Config{FS: d})
+	s.mustGet("k", []byte("w"))
+}
