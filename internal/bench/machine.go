@@ -25,7 +25,8 @@ func (b *bench) pinned(core int) []string {
 }
 
 // pin puts this process on the core args[0] and becomes the command args[1:]. The affinity of the thread that calls exec is the
-// new process's, and Go takes its number of threads from it.
+// new process's. Go would take its number of running threads from it too; it is told that of the machine, as without the pinning:
+// with a single one, whatever waits for the disk in a system call holds up all the rest for a while.
 func pin(args []string) error {
 	if len(args) < 2 {
 		return errors.New("usage: bench pin CORE COMMAND")
@@ -44,7 +45,7 @@ func pin(args []string) error {
 	if err := unix.SchedSetaffinity(0, &set); err != nil {
 		return fmt.Errorf("pin to core %d: %w", core, err)
 	}
-	return syscall.Exec(command, args[1:], os.Environ())
+	return syscall.Exec(command, args[1:], append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(runtime.NumCPU())))
 }
 
 // processor is the name of the machine's processor.

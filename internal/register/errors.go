@@ -13,8 +13,8 @@ var (
 	ErrPrecondition = errors.New("the condition does not hold")
 	// ErrFull: the disk is too full, or short of inodes; nothing was written.
 	ErrFull = errors.New("the disk is full")
-	// ErrFailed: the store saw a sync fail and takes no more writes until the node is replaced or repaired.
-	ErrFailed = errors.New("the store takes no writes since a sync of its disk failed")
+	// ErrFailed: the store saw a sync, or a write, fail and takes no more writes until the node is replaced or repaired.
+	ErrFailed = errors.New("the store takes no writes since its disk failed")
 	// ErrOverload: too much is under way; nothing was begun.
 	ErrOverload = errors.New("too many operations are under way")
 	// ErrStopped: the node is shutting down; nothing was begun.

@@ -204,6 +204,9 @@ func (r *Replica) put(ctx context.Context, k key.Key, q *register.Request) error
 		q.Stored()
 		return nil
 	}
+	if nothing, is := errors.AsType[*register.NothingError](err); is {
+		return nothing
+	}
 	if untouched(err) {
 		return &register.NothingError{Cause: err}
 	}

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"sync/atomic"
+
 	"github.com/maypok86/otter/v2"
 
 	"github.com/estorajed/estorajed/internal/key"
@@ -20,13 +22,18 @@ func (c cached) cost(k key.Key) uint32 {
 	return uint32(n)
 }
 
-func newCache(bytes int64) *otter.Cache[key.Key, cached] {
+func newCache(bytes int64, evictions *atomic.Int64) *otter.Cache[key.Key, cached] {
 	if bytes < 0 {
 		return nil
 	}
 	return otter.Must(&otter.Options[key.Key, cached]{
 		MaximumWeight: uint64(bytes),
 		Weigher:       func(k key.Key, c cached) uint32 { return c.cost(k) },
+		OnAtomicDeletion: func(e otter.DeletionEvent[key.Key, cached]) {
+			if e.WasEvicted() {
+				evictions.Add(1)
+			}
+		},
 		// Its upkeep is short and runs with the caller: no goroutine of its own outlives a test or a Run.
 		Executor: func(f func()) { f() },
 	})

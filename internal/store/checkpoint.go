@@ -11,6 +11,7 @@ import (
 // A snapshot is what a checkpoint saves: all that the dropped part of the journal said and that the key files do not.
 type snapshot struct {
 	first   uint64 // the segment at which replay begins; older ones are only still to be removed
+	salt    uint32 // of the journal's checksums: drawn once, the same for all time
 	ceiling register.Time
 	parts   []partition
 }
@@ -19,7 +20,7 @@ const checkpointMagic = "estorajed checkpoint 1\n"
 
 // Fixed sizes of the checkpoint's binary form, in bytes.
 const (
-	snapshotHead  = 8 + 8 + 4
+	snapshotHead  = 8 + 4 + 8 + 4
 	partitionSize = 4 + 3*8 + leafCount*8
 )
 
@@ -28,6 +29,7 @@ func (s *snapshot) encode() []byte {
 	b = append(b, checkpointMagic...)
 	le := binary.LittleEndian
 	b = le.AppendUint64(b, s.first)
+	b = le.AppendUint32(b, s.salt)
 	b = le.AppendUint64(b, uint64(s.ceiling))
 	b = le.AppendUint32(b, uint32(len(s.parts)))
 	for i := range s.parts {
@@ -55,8 +57,8 @@ func decodeSnapshot(b []byte) (snapshot, error) {
 		return snapshot{}, errCheckpoint
 	}
 	f := b[len(checkpointMagic):]
-	s := snapshot{first: le.Uint64(f), ceiling: register.Time(le.Uint64(f[8:]))}
-	count := int(le.Uint32(f[16:]))
+	s := snapshot{first: le.Uint64(f), salt: le.Uint32(f[8:]), ceiling: register.Time(le.Uint64(f[12:]))}
+	count := int(le.Uint32(f[20:]))
 	f = f[snapshotHead:]
 	if len(f) != count*partitionSize+4 {
 		return snapshot{}, errCheckpoint
@@ -77,5 +79,5 @@ func decodeSnapshot(b []byte) (snapshot, error) {
 }
 
 func (s *snapshot) clone() snapshot {
-	return snapshot{first: s.first, ceiling: s.ceiling, parts: slices.Clone(s.parts)}
+	return snapshot{first: s.first, salt: s.salt, ceiling: s.ceiling, parts: slices.Clone(s.parts)}
 }

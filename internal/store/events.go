@@ -18,7 +18,7 @@ type Events struct {
 	Checkpointed func(took time.Duration, err error)
 	// Recovered: Open has replayed the journal.
 	Recovered func(Recovered)
-	// Damaged: a copy cannot be trusted; foundBy is "read", "recovery" or "scrub".
+	// Damaged: a copy cannot be trusted; foundBy is "read".
 	Damaged func(ctx context.Context, file, what, foundBy string)
 	// Failed: a sync failed, the store takes no more writes. Reported once.
 	Failed func(err error)

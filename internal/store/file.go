@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/estorajed/estorajed/internal/key"
 	"github.com/estorajed/estorajed/internal/register"
 	"github.com/estorajed/estorajed/internal/store/vfs"
 )
@@ -42,6 +43,14 @@ func (d *dirtyFolders) take() []string {
 
 // writeFile carries out a fileJob. What it does needs no sync of its own: until the next checkpoint the journal holds the record.
 func (s *Store) writeFile(job fileJob) error {
+	err := s.tryFile(job)
+	if err != nil && s.discarded(job.item) {
+		return nil // a sweep was faster
+	}
+	return err
+}
+
+func (s *Store) tryFile(job fileJob) error {
 	it := job.item
 	if it.recovered {
 		newer, err := s.newerOnDisk(job)
@@ -56,9 +65,6 @@ func (s *Store) writeFile(job fileJob) error {
 	}
 	target := keyPath(job.folder, job.key, it.rec.Kind)
 	if err := s.place(job, target); err != nil {
-		if s.discarded(it) {
-			return nil // a sweep was faster
-		}
 		return err
 	}
 	if !it.both {
@@ -88,11 +94,13 @@ func (s *Store) quarantine(job fileJob) error {
 			file.Close()
 		}
 		var damage *register.DamageError
-		if !errors.As(err, &damage) {
+		switch {
+		case err == nil:
 			continue
+		case !errors.As(err, &damage):
+			return err
 		}
-		aside := fmt.Sprintf("%s/%s.%v.%v", quarantineDir, job.folder[len(keysDir)+1:], job.item.rec.Ballot, kind)
-		if err := s.fs.Rename(name, aside); err != nil {
+		if err := s.fs.Rename(name, asideOf(job, kind)); err != nil {
 			return err
 		}
 		s.mu.Lock()
@@ -100,6 +108,12 @@ func (s *Store) quarantine(job fileJob) error {
 		s.mu.Unlock()
 	}
 	return nil
+}
+
+// asideOf is where a damaged file goes: its folder, the ballot that replaces it, and its name, which tells the key, if that fits.
+func asideOf(job fileJob, kind register.Kind) string {
+	aside := fmt.Sprintf("%s.%v.%v.%s", job.folder[len(keysDir)+1:], job.item.rec.Ballot, kind, key.FileName(job.key))
+	return quarantineDir + "/" + aside[:min(len(aside), nameMax)]
 }
 
 // place puts the record's file where it belongs.
@@ -283,7 +297,7 @@ func (s *Store) syncFile(f vfs.File, name string) error {
 
 func (s *Store) syncDir(dir string) error {
 	err := s.fs.SyncDir(dir)
-	if err != nil && !isShort(err) { // then the folder could not even be opened
+	if err != nil && !isShort(err) && !errors.Is(err, fs.ErrPermission) { // with those the folder could not even be opened
 		return s.fail(fmt.Errorf("sync %s: %w", dir, err))
 	}
 	return err

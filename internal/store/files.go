@@ -41,6 +41,7 @@ func (m *machine) fileDone(job fileJob, written bool) {
 	case s.shown == nil: // discarded meanwhile
 	case written && s.shown == job.item:
 		m.segmentOf(job.item).unfiled--
+		m.owed -= int64(len(job.item.rec.Value.Inline))
 		if s.last == job.item {
 			s.last = nil
 		}
@@ -70,6 +71,9 @@ type sweepJob struct {
 	file   string
 	folder string
 }
+
+// sweepAgain: a sweep could not be done now.
+func (m *machine) sweepAgain(job sweepJob) { m.sweeps = append(m.sweeps, job) }
 
 func (m *machine) nextSweep() (sweepJob, bool) {
 	if len(m.sweeps) == 0 || m.failed != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 
 	"github.com/estorajed/estorajed/internal/key"
 	"github.com/estorajed/estorajed/internal/register"
@@ -147,7 +148,7 @@ func takeUvarint(b []byte) (uint64, []byte, error) {
 // The unit of the journal is the batch: a header, entries, zeros up to the next sector. It counts as a whole or not at all.
 const (
 	batchMagic  = 0x316a6265 // "ebj1"
-	batchHeader = 64
+	batchHeader = 72
 	sectorSize  = 512     // batches begin on such a boundary, so that none shares a sector with an earlier, durable one
 	batchMax    = 1 << 20 // bytes of entries in one batch, give or take one entry
 )
@@ -164,7 +165,7 @@ func (p place) before(q place) bool {
 
 // A header tells where a batch stands and what was known when it was written.
 type header struct {
-	segment uint64
+	at      place
 	entries int
 	length  int    // bytes of entries
 	durable place  // all before it had been synced
@@ -172,8 +173,9 @@ type header struct {
 	number  uint64 // of the batch, counted in one run of the process
 }
 
-// encodeBatch writes a batch of entries into buf[:0].
-func encodeBatch(buf []byte, h header, items []*item) []byte {
+// encodeBatch writes a batch of entries into buf[:0]. Its checksum starts from the store's salt and covers its place, so that no
+// value, which is the work of clients, can pass for a batch.
+func encodeBatch(buf []byte, salt uint32, h header, items []*item) []byte {
 	var zero [sectorSize]byte
 	b := append(buf[:0], zero[:batchHeader]...)
 	for _, it := range items {
@@ -181,7 +183,8 @@ func encodeBatch(buf []byte, h header, items []*item) []byte {
 	}
 	le := binary.LittleEndian
 	le.PutUint32(b[0:], batchMagic)
-	le.PutUint64(b[8:], h.segment)
+	le.PutUint64(b[8:], h.at.segment)
+	le.PutUint64(b[64:], uint64(h.at.offset))
 	le.PutUint32(b[16:], uint32(len(b)-batchHeader))
 	le.PutUint32(b[20:], uint32(len(items)))
 	le.PutUint64(b[24:], h.durable.segment)
@@ -189,33 +192,33 @@ func encodeBatch(buf []byte, h header, items []*item) []byte {
 	le.PutUint64(b[40:], h.before.segment)
 	le.PutUint64(b[48:], uint64(h.before.offset))
 	le.PutUint64(b[56:], h.number)
-	le.PutUint32(b[4:], checksum(b[8:]))
+	le.PutUint32(b[4:], crc32.Update(salt, castagnoli, b[8:]))
 	if over := len(b) % sectorSize; over > 0 {
 		b = append(b, zero[:sectorSize-over]...)
 	}
 	return b
 }
 
-// batchLength tells how long the batch is whose header b begins with, if it looks like one of that segment.
-func batchLength(b []byte, segment uint64) (int64, bool) {
+// batchLength tells how long the batch is whose header b begins with, if it looks like one of that place.
+func batchLength(b []byte, at place) (int64, bool) {
 	le := binary.LittleEndian
-	if len(b) < batchHeader || le.Uint32(b) != batchMagic || le.Uint64(b[8:]) != segment {
+	if len(b) < batchHeader || le.Uint32(b) != batchMagic || le.Uint64(b[8:]) != at.segment || le.Uint64(b[64:]) != uint64(at.offset) {
 		return 0, false
 	}
 	return batchHeader + int64(le.Uint32(b[16:])), true
 }
 
 // decodeBatch reads the batch at the start of b and returns its entries' bytes and the length that it takes.
-// ok is false if there is no whole batch of that segment.
-func decodeBatch(b []byte, segment uint64) (h header, entries []byte, size int64, ok bool) {
+// ok is false if there is no whole batch of that place.
+func decodeBatch(b []byte, at place, salt uint32) (h header, entries []byte, size int64, ok bool) {
 	le := binary.LittleEndian
-	whole, ok := batchLength(b, segment)
-	if !ok || whole > int64(len(b)) || le.Uint32(b[4:]) != checksum(b[8:whole]) {
+	whole, ok := batchLength(b, at)
+	if !ok || whole > int64(len(b)) || le.Uint32(b[4:]) != crc32.Update(salt, castagnoli, b[8:whole]) {
 		return header{}, nil, 0, false
 	}
 	length := int(whole - batchHeader)
 	h = header{
-		segment: segment,
+		at:      at,
 		entries: int(le.Uint32(b[20:])),
 		length:  length,
 		durable: place{le.Uint64(b[24:]), int64(le.Uint64(b[32:]))},

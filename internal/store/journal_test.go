@@ -35,12 +35,12 @@ func TestABatchReadsBackAsWritten(t *testing.T) {
 	for i := range want {
 		items = append(items, &item{entry: want[i]})
 	}
-	h := header{segment: 4, durable: place{4, 512}, before: place{3, 1024}, number: 6}
-	b := encodeBatch(nil, h, items)
+	h := header{at: place{4, 512}, durable: place{4, 512}, before: place{3, 1024}, number: 6}
+	b := encodeBatch(nil, 5, h, items)
 	if len(b)%sectorSize != 0 {
 		t.Errorf("a batch of %d bytes does not end on a sector", len(b))
 	}
-	got, entries, size, ok := decodeBatch(b, 4)
+	got, entries, size, ok := decodeBatch(b, place{4, 512}, 5)
 	if !ok || size != int64(len(b)) || got.entries != len(want) || got.durable != h.durable || got.before != h.before || got.number != 6 {
 		t.Fatalf("read back %+v, size %d, %v", got, size, ok)
 	}
@@ -54,19 +54,24 @@ func TestABatchReadsBackAsWritten(t *testing.T) {
 	if len(entries) != 0 {
 		t.Errorf("%d bytes are left", len(entries))
 	}
-	if _, _, _, ok := decodeBatch(b, 5); ok {
-		t.Error("a batch counts in a segment that it was not written for")
+	for _, tc := range []struct {
+		at   place
+		salt uint32
+	}{{place{5, 512}, 5}, {place{4, 1024}, 5}, {place{4, 512}, 6}} {
+		if _, _, _, ok := decodeBatch(b, tc.at, tc.salt); ok {
+			t.Errorf("a batch counts at %v under salt %d, where it was not written", tc.at, tc.salt)
+		}
 	}
 }
 
 func TestEveryChangedBitOfABatchIsNoticed(t *testing.T) {
 	all := sampleEntries()
-	b := encodeBatch(nil, header{segment: 4}, []*item{{entry: all[0]}, {entry: all[3]}})
-	_, entries, _, _ := decodeBatch(b, 4)
+	b := encodeBatch(nil, 5, header{at: place{4, 0}}, []*item{{entry: all[0]}, {entry: all[3]}})
+	_, entries, _, _ := decodeBatch(b, place{4, 0}, 5)
 	for i := range (batchHeader + len(entries)) * 8 {
 		c := bytes.Clone(b)
 		c[i/8] ^= 1 << (i % 8)
-		if _, _, _, ok := decodeBatch(c, 4); ok {
+		if _, _, _, ok := decodeBatch(c, place{4, 0}, 5); ok {
 			t.Fatalf("bit %d of byte %d changed unnoticed", i%8, i/8)
 		}
 	}
@@ -77,14 +82,14 @@ func segmentOfBatches(t *testing.T, id uint64, before place, broken map[int]bool
 	t.Helper()
 	var b []byte
 	for i, d := range durable {
-		one := encodeBatch(nil, header{segment: id, durable: d, before: before}, []*item{{entry: entry{kind: entryCeiling, ceiling: 1}}})
+		one := encodeBatch(nil, 5, header{at: place{id, int64(len(b))}, durable: d, before: before}, []*item{{entry: entry{kind: entryCeiling, ceiling: 1}}})
 		if broken[i] {
-			one[70] ^= 1
+			one[80] ^= 1
 		}
 		b = append(b, one...)
 	}
 	b = append(b, make([]byte, 3*sectorSize)...)
-	s, err := parseSegmentFile(id, bytes.NewReader(b), int64(len(b)))
+	s, err := parseSegmentFile(id, 5, bytes.NewReader(b), int64(len(b)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +140,7 @@ func TestABadBatchIsTheTornEndUnlessSomethingLaterKnewItDurable(t *testing.T) {
 }
 
 func TestACheckpointReadsBackAndNoticesDamage(t *testing.T) {
-	s := snapshot{first: 9, ceiling: 12, parts: make([]partition, 4)}
+	s := snapshot{first: 9, salt: 3, ceiling: 12, parts: make([]partition, 4)}
 	for i := range s.parts {
 		s.parts[i] = partition{gen: uint32(i + 1), keys: 5, tombstones: 6, bytes: 1 << 40}
 		s.parts[i].leaves[31] = 1 << 63
@@ -205,9 +210,9 @@ func FuzzKeyFile(f *testing.F) {
 }
 
 func FuzzSegment(f *testing.F) {
-	f.Add(encodeBatch(nil, header{segment: 1}, []*item{{entry: sampleEntries()[0]}}))
+	f.Add(encodeBatch(nil, 5, header{at: place{1, 0}}, []*item{{entry: sampleEntries()[0]}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := parseSegmentFile(1, bytes.NewReader(b), int64(len(b)))
+		s, err := parseSegmentFile(1, 5, bytes.NewReader(b), int64(len(b)))
 		if err != nil || s.end > s.size {
 			t.Errorf("a segment of %d bytes ends at %d: %v", s.size, s.end, err)
 		}

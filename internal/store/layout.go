@@ -28,6 +28,9 @@ const (
 	deletedDir     = "deleted"
 )
 
+// nameMax is the longest name of a file, in bytes, that file systems take (NAME_MAX).
+const nameMax = 255
+
 func segmentName(id uint64) string { return fmt.Sprintf("%s/%016x", journalDir, id) }
 
 func parseSegment(name string) (uint64, bool) {

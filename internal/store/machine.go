@@ -19,7 +19,7 @@ type machine struct {
 
 	slots   map[key.Key]*slot // keys with something on its way: bounded, since the journal is
 	queue   []*item           // wait for a batch
-	queued  int64             // bytes of queue
+	queued  int64             // bytes of queue and of flight
 	flight  *batch            // being written and synced; one at a time
 	batches uint64            // begun so far
 	durable place             // the end of what is known to be synced
@@ -30,6 +30,7 @@ type machine struct {
 
 	segments []*segment // live ones, oldest first; batches go to the last
 	sealed   bool       // the last segment is of an earlier run, and takes no batches: there was no room yet for one of this run
+	owed     int64      // bytes of values whose files are still to be written
 	live     int64      // bytes in segments
 	entries  int64      // entries in segments
 	check    checkpointer
@@ -78,8 +79,8 @@ type segment struct {
 // A batch is work: write its entries at its place, sync, report to batchDone.
 type batch struct {
 	header header
-	offset int64
 	items  []*item
+	bytes  int64 // of queued
 }
 
 func newMachine(l limits, s snapshot, current *segment) *machine {
@@ -96,9 +97,11 @@ func newMachine(l limits, s snapshot, current *segment) *machine {
 
 func (m *machine) current() *segment { return m.segments[len(m.segments)-1] }
 
-// room tells whether the journal may grow. Past its bound writes wait for the checkpoint.
+// room tells whether the journal may grow. A segment that is full takes nothing more: the disk's space for it was taken beforehand,
+// and beyond that a write could fail. Then writes wait for the checkpoint to make the next one.
 func (m *machine) room() bool {
-	return !m.sealed && m.live+m.queued < 2*m.limits.segmentBytes && m.entries+int64(len(m.queue)) < 2*m.limits.segmentEntries
+	cur := m.current()
+	return !m.sealed && cur.end+m.queued < m.limits.segmentBytes && cur.entries+int64(len(m.queue)) < m.limits.segmentEntries
 }
 
 // onItsWay tells whether the newest record of k is not yet in its file: then the machine knows what a new one replaces.
@@ -156,13 +159,12 @@ func (m *machine) nextBatch() (*batch, bool) {
 	if len(m.queue) == 0 {
 		m.queue = nil // the batch owns the array now
 	}
-	m.queued -= bytes
 	m.batches++
 	cur := m.current()
 	m.flight = &batch{
-		header: header{segment: cur.id, durable: m.durable, before: m.before(), number: m.batches},
-		offset: cur.end,
+		header: header{at: place{cur.id, cur.end}, durable: m.durable, before: m.before(), number: m.batches},
 		items:  items,
+		bytes:  bytes,
 	}
 	return m.flight, true
 }
@@ -180,6 +182,7 @@ func (m *machine) before() place {
 func (m *machine) batchDone(length int64) {
 	b := m.flight
 	m.flight = nil
+	m.queued -= b.bytes
 	cur := m.current()
 	cur.end += length
 	cur.entries += int64(len(b.items))
@@ -234,16 +237,19 @@ func (m *machine) show(it *item) {
 	if old := s.shown; old != nil {
 		it.both = it.both || old.both || old.rec.Kind != it.rec.Kind
 		it.recovered = it.recovered || old.recovered
+		it.damaged = it.damaged || old.damaged
 		m.replaced(s, old)
 	}
 	s.shown = it
 	m.segmentOf(it).unfiled++
+	m.owed += int64(len(it.rec.Value.Inline))
 	m.enqueue(it.key, s)
 }
 
 // replaced: a newer durable record makes old's file needless.
 func (m *machine) replaced(s *slot, old *item) {
 	m.segmentOf(old).unfiled--
+	m.owed -= int64(len(old.rec.Value.Inline))
 	if old.kind == entryStaged && s.filing != old {
 		m.sweeps = append(m.sweeps, sweepJob{file: stagePath(old.rec.Value.Stage)})
 	}

@@ -19,12 +19,12 @@ type mutant struct {
 
 var mutants = []mutant{
 	{"no sync before the acknowledgement", "run.go", "err = f.Sync()\n", "err = nil\n"},
-	{"rename before the journal is durable", "run.go", "_, err := f.WriteAt(buf, b.offset)", `for _, it := range b.items {
+	{"rename before the journal is durable", "run.go", "_, err := f.WriteAt(buf, b.header.at.offset)", `for _, it := range b.items {
 		if it.kind == entryPut || it.kind == entryStaged {
 			_ = s.writeFile(fileJob{it.key, it, folderName(it.part, it.gen)})
 		}
 	}
-	_, err := f.WriteAt(buf, b.offset)`},
+	_, err := f.WriteAt(buf, b.header.at.offset)`},
 	{"journal dropped before the checkpoint's sync", "steps.go", "return s.syncFiles()", "return nil"},
 	{"journal dropped before the checkpoint is saved", "steps.go", "return s.saveCheckpoint(&st.snapshot)", "return s.dropSegments([]uint64{st.snapshot.first - 1})"},
 	{"journal dropped before its records have files", "checkpointer.go", "if s.unfiled > 0 {", "if s.unfiled < 0 {"},
@@ -34,7 +34,7 @@ var mutants = []mutant{
 	{"staged value not synced", "stage.go", "if err := s.syncFile(st.file, name); err != nil {\n\t\treturn err\n\t}", ""},
 	{"staging folder not synced", "stage.go", "if err := s.syncDir(stagingDir); err != nil {\n\t\treturn err\n\t}", ""},
 	{"recovery shows what is not durable", "recover.go", "if err := f.Sync(); err != nil {", "if err := error(nil); err != nil {"},
-	{"torn batch taken as whole", "journal.go", "le.Uint32(b[4:]) != checksum(b[8:whole])", "false"},
+	{"torn batch taken as whole", "journal.go", "le.Uint32(b[4:]) != crc32.Update(salt, castagnoli, b[8:whole])", "false"},
 	{"segment used before its name is durable", "steps.go", "err = s.syncDir(journalDir)", "err = nil"},
 	{"checkpoint not synced before its rename", "steps.go", "err = s.syncFile(f, checkpointTemp)", "err = nil"},
 	{"tombstone of a replaced state left", "machine.go", "it.both = it.recovered || it.damaged ||", "it.both = it.damaged ||"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 
 	"github.com/estorajed/estorajed/internal/key"
 	"github.com/estorajed/estorajed/internal/register"
@@ -62,16 +63,25 @@ func (s *Store) head(ctx context.Context, k key.Key, hash uint64, part int) (rec
 	}
 }
 
-// learnPrior finds what a new record replaces, as far as files and durable entries say, and the sequence number of its stripe. A
-// copy too damaged to tell counts as nothing.
+// learnPrior finds what a new record replaces, as far as files and durable entries say, and the sequence number of its stripe. Of
+// a copy too damaged to tell, only the place is known: its length and its share of the digest are for a scrub to put right.
 func (s *Store) learnPrior(ctx context.Context, it *item) (seq uint64, err error) {
 	rec, seq, err := s.head(ctx, it.key, it.hash, it.part)
-	var damage *register.DamageError
-	it.damaged = errors.As(err, &damage)
-	if it.damaged {
-		err = nil
-	}
 	it.prior = priorOf(&rec)
+	var damage *register.DamageError
+	if errors.As(err, &damage) {
+		it.damaged = true
+		it.prior.kind = register.Data
+		if strings.Contains(damage.Where, "/"+deletedDir+"/") {
+			it.prior.kind = register.Tombstone
+		}
+		return seq, nil
+	}
+	s.mu.RLock()
+	if len(s.damaged) > 0 { // by a read of its bytes, although its trailer is sound
+		it.damaged = s.damaged[keyPath(s.folders[it.part], it.key, rec.Kind)]
+	}
+	s.mu.RUnlock()
 	return seq, err
 }
 

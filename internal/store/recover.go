@@ -34,6 +34,7 @@ type parsedBatch struct {
 // A parsedSegment is what a segment's bytes say: a chain of batches from its start, and where the chain ends.
 type parsedSegment struct {
 	id      uint64
+	salt    uint32
 	chain   []parsedBatch
 	end     int64 // of the chain
 	size    int64 // of the file
@@ -43,10 +44,10 @@ type parsedSegment struct {
 
 // parseSegmentFile follows the chain of batches from the start of a segment, then looks through the rest for what may once have
 // been written there. It keeps no more of the file in memory than the chain's entries.
-func parseSegmentFile(id uint64, r io.ReaderAt, size int64) (parsedSegment, error) {
-	s := parsedSegment{id: id, size: size}
+func parseSegmentFile(id uint64, salt uint32, r io.ReaderAt, size int64) (parsedSegment, error) {
+	s := parsedSegment{id: id, salt: salt, size: size}
 	for {
-		b, h, entries, err := readBatch(r, id, s.end, size)
+		b, h, entries, err := s.readBatch(r, s.end)
 		if err != nil {
 			return s, err
 		}
@@ -61,23 +62,23 @@ func parseSegmentFile(id uint64, r io.ReaderAt, size int64) (parsedSegment, erro
 }
 
 // readBatch reads the batch at an offset; size 0 says that there is no whole one.
-func readBatch(r io.ReaderAt, id uint64, at, end int64) (size int64, h header, entries []byte, err error) {
+func (s *parsedSegment) readBatch(r io.ReaderAt, at int64) (size int64, h header, entries []byte, err error) {
 	var head [batchHeader]byte
-	if end-at < batchHeader {
+	if s.size-at < batchHeader {
 		return 0, h, nil, nil
 	}
 	if _, err := r.ReadAt(head[:], at); err != nil {
 		return 0, h, nil, err
 	}
-	length, ok := batchLength(head[:], id)
-	if !ok || length > end-at {
+	length, ok := batchLength(head[:], place{s.id, at})
+	if !ok || length > s.size-at {
 		return 0, h, nil, nil
 	}
 	b := make([]byte, length)
 	if _, err := r.ReadAt(b, at); err != nil {
 		return 0, h, nil, err
 	}
-	h, entries, size, _ = decodeBatch(b, id)
+	h, entries, size, _ = decodeBatch(b, place{s.id, at}, s.salt)
 	return size, h, entries, nil
 }
 
@@ -96,10 +97,10 @@ func (s *parsedSegment) searchRest(r io.ReaderAt) error {
 				continue
 			}
 			s.stray = at + int64(o+len(sector)) - s.end
-			if _, ok := batchLength(sector, s.id); !ok {
+			if _, ok := batchLength(sector, place{s.id, at + int64(o)}); !ok {
 				continue
 			}
-			size, h, _, err := readBatch(r, s.id, at+int64(o), s.size)
+			size, h, _, err := s.readBatch(r, at+int64(o))
 			if err != nil {
 				return err
 			}
@@ -208,7 +209,7 @@ func (m *machine) replayEntry(seg *segment, e entry, hash func(key.Key) uint64) 
 
 // readSegment reads a segment as the disk holds it, having made durable what the system still holds back: what recovery shows must
 // not be lost again.
-func (s *Store) readSegment(id uint64) (parsedSegment, error) {
+func (s *Store) readSegment(id uint64, salt uint32) (parsedSegment, error) {
 	f, err := s.fs.Open(segmentName(id))
 	if err != nil {
 		return parsedSegment{}, err
@@ -222,7 +223,7 @@ func (s *Store) readSegment(id uint64) (parsedSegment, error) {
 	if err != nil {
 		return parsedSegment{}, err
 	}
-	p, err := parseSegmentFile(id, f, size)
+	p, err := parseSegmentFile(id, salt, f, size)
 	if err != nil {
 		return parsedSegment{}, fmt.Errorf("read %s: %w", segmentName(id), err)
 	}
@@ -253,10 +254,8 @@ func (s *Store) readFile(name string) ([]byte, error) {
 // load reads checkpoint and journal into the machine, or lays out an empty data directory.
 func (s *Store) load() (Recovered, error) {
 	var got Recovered
-	for _, dir := range []string{keysDir, journalDir, stagingDir, quarantineDir} {
-		if err := s.fs.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
-			return got, err
-		}
+	if err := s.layOut(); err != nil {
+		return got, err
 	}
 	for _, dir := range []string{".", journalDir} { // what a killed process had made, but not yet durable, is built upon now
 		if err := s.syncDir(dir); err != nil {
@@ -271,14 +270,14 @@ func (s *Store) load() (Recovered, error) {
 	if err != nil {
 		return got, err
 	}
-	if !slices.Contains(segments, state.first) {
-		return got, &JournalError{segmentName(state.first), 0, "the file is missing"}
-	}
 	s.m = newMachine(s.limits(), state, nil)
 	old, live := split(segments, state.first)
+	if err := consecutive(live, state.first); err != nil {
+		return got, err
+	}
 	parsed := make([]parsedSegment, 0, len(live))
 	for _, id := range live {
-		p, err := s.readSegment(id)
+		p, err := s.readSegment(id, state.salt)
 		if err != nil {
 			return got, err
 		}
@@ -294,6 +293,47 @@ func (s *Store) load() (Recovered, error) {
 	}
 	got.Segments, got.Pending = len(live), len(s.m.slots)
 	return got, s.begin(segments[len(segments)-1]+1, old, &got)
+}
+
+// consecutive: segments are made one after the other and dropped only by a checkpoint, so from the first live one on none is missing.
+func consecutive(live []uint64, first uint64) error {
+	for i := range max(len(live), 1) {
+		if want := first + uint64(i); i >= len(live) || live[i] != want {
+			return &JournalError{segmentName(want), 0, "the file is missing"}
+		}
+	}
+	return nil
+}
+
+// errMissing: what was laid out once does not vanish by itself.
+var errMissing = errors.New("a part of the data directory is missing: restore it from a backup, or start with an empty directory")
+
+// layOut makes the folders that are not there. Keys and journal may be missing only where there was never a checkpoint.
+func (s *Store) layOut() error {
+	begun := s.cfg.Existing
+	f, err := s.fs.Open(checkpointName)
+	switch {
+	case err == nil:
+		begun = true
+		f.Close()
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	case begun:
+		return fmt.Errorf("%s: %w", checkpointName, errMissing)
+	}
+	for _, dir := range []string{keysDir, journalDir, stagingDir, quarantineDir} {
+		err := s.fs.Mkdir(dir)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if begun && (dir == keysDir || dir == journalDir) {
+			return errors.Join(fmt.Errorf("%s/: %w", dir, errMissing), s.fs.Remove(dir))
+		}
+	}
+	return nil
 }
 
 // split tells the segments that the checkpoint covers from those to be replayed.
@@ -372,14 +412,21 @@ func (s *Store) firstCheckpoint() (snapshot, error) {
 		return snapshot{}, err
 	}
 	if len(folders) > 0 {
-		return snapshot{}, fmt.Errorf("%w: the file %s is missing although there are keys", errCheckpoint, checkpointName)
+		return snapshot{}, fmt.Errorf("%s: %w", checkpointName, errMissing)
 	}
-	for _, id := range segments { // of a first start that was cut short: nothing was ever written to them
+	for _, id := range segments { // of a first start that was cut short
+		p, err := s.readSegment(id, 0)
+		if err != nil {
+			return snapshot{}, err
+		}
+		if p.stray > 0 || len(p.chain) > 0 {
+			return snapshot{}, fmt.Errorf("%s: %w", checkpointName, errMissing)
+		}
 		if err := s.fs.Remove(segmentName(id)); err != nil {
 			return snapshot{}, err
 		}
 	}
-	state := snapshot{first: 1, parts: make([]partition, s.cfg.Partitions)}
+	state := snapshot{first: 1, salt: s.cfg.Salt(), parts: make([]partition, s.cfg.Partitions)}
 	for i := range state.parts {
 		state.parts[i].gen = 1
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -35,6 +36,7 @@ func (s *Store) Run(ctx context.Context) error {
 	<-ctx.Done()
 	s.drain()
 	stop()
+	s.refuseQueue(register.ErrStopped)
 	err := g.Wait()
 	s.closeJournal()
 	return err
@@ -100,18 +102,25 @@ func (s *Store) fail(err error) error {
 	s.mu.Lock()
 	first := s.m.failed == nil
 	s.m.fail(err)
-	lost := s.m.queue
-	s.m.queue, s.m.queued = nil, 0
 	s.wakeWriters()
 	s.mu.Unlock()
 	err = fmt.Errorf("%w: %w", register.ErrFailed, err)
-	for _, it := range lost {
-		it.done <- err
-	}
+	s.refuseQueue(err)
 	if f := s.cfg.Events.Failed; f != nil && first {
 		f(err)
 	}
 	return err
+}
+
+// refuseQueue answers those whose entries no batch will take any more.
+func (s *Store) refuseQueue(cause error) {
+	s.mu.Lock()
+	refused := s.m.queue
+	s.m.queue = nil
+	s.mu.Unlock()
+	for _, it := range refused {
+		it.done <- s.giveUp(it, cause)
+	}
 }
 
 // journalTurn writes one batch and makes it durable.
@@ -124,7 +133,7 @@ func (s *Store) journalTurn() func() (bool, time.Duration) {
 		if !ok {
 			return false, 0
 		}
-		buf = encodeBatch(buf, b.header, b.items)
+		buf = encodeBatch(buf, s.m.state.salt, b.header, b.items) // the salt never changes
 		event, err := s.writeBatch(b, buf)
 		s.finishBatch(b, int64(len(buf)), err)
 		if f := s.cfg.Events.Synced; f != nil {
@@ -140,7 +149,7 @@ func (s *Store) journalTurn() func() (bool, time.Duration) {
 // writeBatch carries out a batch: one write, one sync.
 func (s *Store) writeBatch(b *batch, buf []byte) (Synced, error) {
 	s.mu.RLock()
-	f := s.journal[b.header.segment]
+	f := s.journal[b.header.at.segment]
 	s.mu.RUnlock()
 	ev := Synced{Batch: b.header.number, Entries: len(b.items), Bytes: int64(len(buf)), Started: time.Now()}
 	if s.cfg.Events.Synced != nil {
@@ -153,7 +162,7 @@ func (s *Store) writeBatch(b *batch, buf []byte) (Synced, error) {
 			it.waited = ev.Started.Sub(it.queued)
 		}
 	}
-	_, err := f.WriteAt(buf, b.offset)
+	_, err := f.WriteAt(buf, b.header.at.offset)
 	written := time.Now()
 	ev.Write = written.Sub(ev.Started)
 	if err == nil {
@@ -161,7 +170,7 @@ func (s *Store) writeBatch(b *batch, buf []byte) (Synced, error) {
 	}
 	ev.Sync = time.Since(written)
 	if err != nil {
-		err = fmt.Errorf("write %s: %w", segmentName(b.header.segment), err)
+		err = fmt.Errorf("write %s: %w", segmentName(b.header.at.segment), err)
 	}
 	ev.Err = err
 	return ev, err
@@ -226,7 +235,7 @@ func (s *Store) fileTurn() (bool, time.Duration) {
 	job, ok := s.m.nextFile()
 	s.mu.Unlock()
 	if !ok {
-		return s.sweepTurn(), 0
+		return s.sweepTurn()
 	}
 	remind(s.fileWork) // there may be more, for another writer
 	start := time.Now()
@@ -266,17 +275,25 @@ func (s *Store) stall(err error) {
 	s.stalled = nil
 }
 
-func (s *Store) sweepTurn() bool {
+func (s *Store) sweepTurn() (bool, time.Duration) {
 	s.mu.Lock()
 	job, ok := s.m.nextSweep()
 	s.mu.Unlock()
 	if !ok {
-		return false
+		return false, 0
 	}
-	if err := s.sweep(job); err != nil && !passes(err) { // what is left, the next start finds
-		_ = s.fail(fmt.Errorf("remove what no longer counts: %w", err))
+	err := s.sweep(job)
+	switch {
+	case err == nil:
+		return true, 0
+	case passes(err) || errors.Is(err, syscall.ENOTEMPTY): // a file was just being put there
+		s.mu.Lock()
+		s.m.sweepAgain(job)
+		s.mu.Unlock()
+		return true, retryPause
 	}
-	return true
+	_ = s.fail(fmt.Errorf("remove what no longer counts: %w", err))
+	return false, 0
 }
 
 // stepTurn carries out one step of a checkpoint.

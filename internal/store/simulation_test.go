@@ -164,7 +164,7 @@ func (w *simWorld) failf(format string, args ...any) {
 func (w *simWorld) config() Config {
 	return Config{
 		FS: w.disk, Partitions: simPartitions, Locate: simLocate, SyncEach: w.syncEach,
-		SegmentBytes: 8 << 10, SegmentEntries: 12, CacheBytes: -1,
+		Salt: w.rng.Uint32, SegmentBytes: 8 << 10, SegmentEntries: 12, CacheBytes: -1,
 	}
 }
 
@@ -296,9 +296,7 @@ func (w *simWorld) submit(it *item) {
 	wait, err := w.s.enqueue(w.ctx, it)
 	if wait != nil || err != nil {
 		it.gen = 0
-		if it.kind == entryStaged {
-			_ = w.s.removeFile(stagePath(it.rec.Value.Stage))
-		}
+		_ = w.s.giveUp(it, err)
 		return
 	}
 	w.logf("submit kind %d %q part %d gen %d ballot %v after %v", it.kind, it.key, it.part, it.gen, it.rec.Ballot, it.prior.ballot)
@@ -321,14 +319,14 @@ func (w *simWorld) journal() {
 		if !ok {
 			return
 		}
-		w.batch, w.buf = b, encodeBatch(nil, b.header, b.items)
+		w.batch, w.buf = b, encodeBatch(nil, w.s.m.state.salt, b.header, b.items)
 		return
 	}
 	b := w.batch
 	w.batch = nil
 	_, err := w.s.writeBatch(b, w.buf)
 	w.s.finishBatch(b, int64(len(w.buf)), err)
-	w.logf("batch %d of segment %d: %d entries, %v", b.header.number, b.header.segment, len(b.items), err)
+	w.logf("batch %d of segment %d: %d entries, %v", b.header.number, b.header.at.segment, len(b.items), err)
 }
 
 // file takes a file job, or carries out one that was taken.

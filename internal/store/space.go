@@ -21,6 +21,7 @@ const (
 type space struct {
 	fs      vfs.FS
 	segment int64 // bytes
+	owed    func() (bytes, files int64)
 
 	mu     sync.Mutex
 	usage  Usage
@@ -29,8 +30,8 @@ type space struct {
 	full   bool
 }
 
-func newSpace(fs vfs.FS, segment int64) (*space, error) {
-	sp := &space{fs: fs, segment: segment}
+func newSpace(fs vfs.FS, segment int64, owed func() (bytes, files int64)) (*space, error) {
+	sp := &space{fs: fs, segment: segment, owed: owed}
 	return sp, sp.look()
 }
 
@@ -41,6 +42,9 @@ func (sp *space) look() error {
 		return fmt.Errorf("free space: %w", err)
 	}
 	u := Usage{Usage: now}
+	bytes, files := sp.owed()
+	u.Free -= bytes + files*fileCost
+	u.FreeInodes -= files
 	u.ReserveBytes = min(u.Size/reserveShare, reserveBytesMax) + sp.segment
 	u.ReserveInodes = min(u.Inodes/reserveShare, reserveInodesMax)
 	sp.mu.Lock()
@@ -52,7 +56,7 @@ func (sp *space) look() error {
 	if u.Inodes == 0 {
 		sp.inodes = 1 << 30
 	}
-	sp.full = sp.bytes <= 0 || sp.inodes <= 0
+	sp.full = u.refuses(fileCost) != nil
 	return nil
 }
 
@@ -87,6 +91,11 @@ func (sp *space) check(bytes int64) error {
 	sp.mu.Lock()
 	u := sp.usage
 	sp.mu.Unlock()
+	return u.refuses(bytes)
+}
+
+// refuses says why so many more bytes would not fit, or nil.
+func (u *Usage) refuses(bytes int64) error {
 	if u.Free-u.ReserveBytes < bytes {
 		return fmt.Errorf("%w: %d bytes are free, %d of them kept in reserve", register.ErrFull, u.Free, u.ReserveBytes)
 	}

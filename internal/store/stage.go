@@ -57,22 +57,29 @@ func (s *Store) Stage(ctx context.Context, id register.Stamp, body io.Reader, si
 
 // readHead reads up to what fits inline, and whether that is all.
 func readHead(body io.Reader, size int64) (head []byte, whole bool, err error) {
-	room := int64(register.InlineMax) + 1
+	room := int64(guess)
 	if size >= 0 {
-		room = min(room, size+1)
+		room = min(register.InlineMax, size) + 1
 	}
 	head = make([]byte, room)
-	n, whole, err := readBlock(body, head)
-	if err != nil || whole {
-		return head[:n:n], whole, err
+	for n := 0; ; {
+		m, whole, err := readBlock(body, head[n:])
+		n += m
+		if err != nil || whole {
+			if size < 0 {
+				return bytes.Clone(head[:n]), whole, err // it stays in memory for a while, and its room would with it
+			}
+			return head[:n:n], whole, err
+		}
+		if n > register.InlineMax {
+			return head, false, nil
+		}
+		head = append(head, make([]byte, min(n, register.InlineMax+1-n))...)
 	}
-	if n <= register.InlineMax { // more came than was announced
-		rest, whole, err := readHead(body, -1)
-		head = append(head[:n:n], rest...)
-		return head, whole && len(head) <= register.InlineMax, err
-	}
-	return head, false, nil
 }
+
+// guess is the room that is made at first for a value of unknown length, in bytes.
+const guess = 4 << 10
 
 // readBlock fills b; last tells that the reader ended. An end that the reader calls unexpected is an error, not an end.
 func readBlock(r io.Reader, b []byte) (n int, last bool, err error) {

@@ -6,7 +6,7 @@ import (
 	"github.com/estorajed/estorajed/internal/store/vfs"
 )
 
-// Status is what the store can say of itself at one moment; it costs one lock and one statfs.
+// Status is what the store can say of itself at one moment; it costs one lock.
 type Status struct {
 	Keys       int64 // that have a value
 	Tombstones int64
@@ -18,7 +18,7 @@ type Status struct {
 	JournalQueue   int   // entries that wait for their batch
 	Segments       int
 	Pending        int // keys whose files are still to be written
-	Staged         int // values staged or being staged
+	Staged         int // values staged, whose records are still to come
 	StagedBytes    int64
 	Damaged        int // copies known to be damaged
 

@@ -2,8 +2,11 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -19,8 +22,12 @@ type Config struct {
 	Partitions int
 	// Locate gives a key's hash and its partition, the same for all time.
 	Locate func(key.Key) (hash uint64, partition int)
+	// Existing says that the directory was laid out before: then what is missing is an error, not a new beginning.
+	Existing bool
 	// SyncEach syncs each file and folder by itself: for file systems whose syncfs is not known to work.
 	SyncEach bool
+
+	Salt func() uint32 // draws the salt of a new store's journal; nil: from the system
 
 	SegmentBytes   int64         // size of a journal segment at which a checkpoint begins; writes wait at twice this
 	SegmentEntries int64         // the same, in entries
@@ -49,6 +56,13 @@ func (c Config) withDefaults() Config {
 	set(&c.SegmentBytes, defaultSegmentBytes)
 	set(&c.SegmentEntries, defaultSegmentEntries)
 	set(&c.CacheBytes, defaultCacheBytes)
+	if c.Salt == nil {
+		c.Salt = func() uint32 {
+			var b [4]byte
+			rand.Read(b[:]) // never fails: see crypto/rand
+			return binary.LittleEndian.Uint32(b[:])
+		}
+	}
 	if c.FileWriters == 0 {
 		c.FileWriters = defaultFileWriters
 	}
@@ -74,12 +88,13 @@ type memo struct {
 
 // A Store keeps one replica's records. Open makes it, Run serves it.
 type Store struct {
-	cfg     Config
-	fs      vfs.FS
-	space   *space
-	dirty   dirtyFolders // only with SyncEach
-	blocks  blockPool
-	waiters sync.Pool // of chan error
+	cfg       Config
+	fs        vfs.FS
+	space     *space
+	dirty     dirtyFolders // only with SyncEach
+	blocks    blockPool
+	evictions atomic.Int64 // from the cache
+	waiters   sync.Pool    // of chan error
 
 	journalWork chan struct{} // each has one place: a reminder that there may be work
 	fileWork    chan struct{}
@@ -121,7 +136,7 @@ func open(cfg Config) (*Store, error) {
 	}
 	s.waiters.New = func() any { return make(chan error, 1) }
 	s.m = newMachine(s.limits(), snapshot{}, nil)
-	s.cache = newCache(cfg.CacheBytes)
+	s.cache = newCache(cfg.CacheBytes, &s.evictions)
 	s.dirty.each = cfg.SyncEach
 	start := time.Now()
 	got, err := s.load()
@@ -133,7 +148,7 @@ func open(cfg Config) (*Store, error) {
 	for p := range s.folders {
 		s.folders[p] = folderName(p, s.m.state.parts[p].gen)
 	}
-	s.space, err = newSpace(cfg.FS, cfg.SegmentBytes+segmentSlack)
+	s.space, err = newSpace(cfg.FS, cfg.SegmentBytes+segmentSlack, s.owed)
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
@@ -143,6 +158,13 @@ func open(cfg Config) (*Store, error) {
 		f(got)
 	}
 	return s, nil
+}
+
+// owed is what files still to be written will take.
+func (s *Store) owed() (bytes, files int64) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.m.owed, int64(len(s.m.slots))
 }
 
 func (s *Store) limits() limits { return limits{s.cfg.SegmentBytes, s.cfg.SegmentEntries} }
@@ -155,11 +177,12 @@ func (s *Store) hash(k key.Key) uint64 {
 // Put makes rec the only version of its key. It takes effect when its journal entry is on stable storage, and returns then: it does not
 // give up on ctx once the entry is queued. The caller sees to it that the ballots of one key rise. If rec's value is
 // neither inline nor staged, the copy here must be of the same version, and its bytes are kept.
-// Errors: register.ErrFull, register.ErrFailed, register.ErrStopped: nothing was written; *register.UnknownError: the sync failed.
+// Errors: *register.NothingError: nothing was written, and nothing will be, for the cause that it names (register.ErrFull, ErrFailed,
+// ErrStopped, ErrOverload, that of ctx, or what was wrong with the value's bytes); *register.UnknownError: the sync failed.
 func (s *Store) Put(ctx context.Context, k key.Key, rec register.Record) error {
 	it, err := s.entryFor(ctx, k, rec)
 	if err != nil {
-		return err
+		return &register.NothingError{Cause: err}
 	}
 	return s.write(ctx, it)
 }
@@ -168,15 +191,25 @@ func (s *Store) Put(ctx context.Context, k key.Key, rec register.Record) error {
 func (s *Store) entryFor(ctx context.Context, k key.Key, rec register.Record) (*item, error) {
 	it := &item{entry: entry{kind: entryPut, key: k, rec: rec}, ctx: ctx}
 	it.hash, it.part = s.cfg.Locate(k)
+	if rec.Kind != register.Tombstone { // removals may use the reserve
+		if err := s.space.take(int64(len(rec.Value.Inline)), 1); err != nil {
+			return nil, err
+		}
+	}
 	if rec.Present() && rec.Value.Inline == nil && rec.Value.Length > 0 {
 		if err := s.settleBytes(ctx, it); err != nil {
 			return nil, err
 		}
 	}
-	if rec.Kind == register.Tombstone {
-		return it, nil // removals may use the reserve
+	return it, nil
+}
+
+// giveUp ends an item that was not queued.
+func (s *Store) giveUp(it *item, cause error) error {
+	if it.kind == entryStaged {
+		_ = s.removeFile(stagePath(it.rec.Value.Stage)) // what is left, the next start clears
 	}
-	return it, s.space.take(int64(len(it.rec.Value.Inline)), 1)
+	return &register.NothingError{Cause: cause}
 }
 
 // write queues an item once there is room for it, and waits until it is durable.
@@ -186,7 +219,7 @@ func (s *Store) write(ctx context.Context, it *item) error {
 	for {
 		wait, err := s.enqueue(ctx, it)
 		if err != nil {
-			return err
+			return s.giveUp(it, err)
 		}
 		if wait == nil {
 			remind(s.journalWork)
@@ -195,7 +228,7 @@ func (s *Store) write(ctx context.Context, it *item) error {
 		select {
 		case <-wait:
 		case <-ctx.Done():
-			return ctx.Err()
+			return s.giveUp(it, ctx.Err())
 		}
 	}
 }
@@ -309,6 +342,7 @@ func (s *Store) Status() Status {
 	if s.cache != nil {
 		st.CacheEntries, st.CacheBytes = s.cache.EstimatedSize(), int64(s.cache.WeightedSize())
 	}
+	st.Evictions = s.evictions.Load()
 	st.Failed = s.m.failed
 	st.CheckpointAge = time.Since(s.saved)
 	return st

@@ -533,7 +533,7 @@ func TestADirectoryOfAnotherShapeIsRefused(t *testing.T) {
 	if err := d.Remove(checkpointName); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(Config{FS: d, Partitions: simPartitions, Locate: simLocate}); !errors.Is(err, errCheckpoint) {
+	if _, err := Open(Config{FS: d, Partitions: simPartitions, Locate: simLocate}); !errors.Is(err, errMissing) {
 		t.Errorf("opened keys without a checkpoint: %v", err)
 	}
 }

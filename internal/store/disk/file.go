@@ -104,9 +104,14 @@ func (f *file) Sync() error {
 // Forget asks the kernel to drop the file's clean pages.
 func (f *file) Forget() { _ = unix.Fadvise(f.fd, 0, 0, unix.FADV_DONTNEED) }
 
-// Close gives the descriptor back.
+// Close gives the descriptor back. Whatever it returns, the number may be somebody else's from then on: closing again does nothing.
 func (f *file) Close() error {
-	if err := unix.Close(f.fd); err != nil {
+	if f.fd < 0 {
+		return nil
+	}
+	fd := f.fd
+	f.fd = -1
+	if err := unix.Close(fd); err != nil {
 		return f.wrap("close", err)
 	}
 	return nil
