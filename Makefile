@@ -20,7 +20,7 @@ help: ## this list
 build: ## bin/estorajed, static, stamped with version and revision
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION) -X main.revision=$(REVISION)' -o $(BINARY) ./cmd/estorajed
 
-run: build ## build and start one node, its data in ./data; ARGS='-port 9000' for flags
+run: build ## build and start one node, its data in ./data; ARGS='-port 8080' for flags
 	exec $(BINARY) $(ARGS)
 
 test: ## all tests that need neither root nor Debian packages

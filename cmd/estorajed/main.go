@@ -13,6 +13,7 @@ import (
 )
 
 func main() {
+	signal.Ignore(syscall.SIGPIPE) // a log that nobody reads any more must not end the daemon
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)

@@ -65,8 +65,8 @@ type Placement struct {
 // Config is what a Server is built from. Keys and MaxValueSize are required; an endpoint whose source is nil does not exist.
 type Config struct {
 	Keys         Keys
-	MaxValueSize int64        // bytes; longer bodies get 413
-	Writable     func() error // why no new value would be taken now (ErrFull, ErrFailed, ErrStopped); asked before a body is; nil: always
+	MaxValueSize int64                  // bytes; longer bodies get 413
+	Writable     func(size int64) error // why a value of that size (-1: unknown) would not be taken now (ErrFull, ErrFailed, ErrStopped); asked before a body is; nil: always
 	Limits       Limits
 	Events       Events
 

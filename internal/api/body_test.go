@@ -178,11 +178,11 @@ func TestAClientThatLeavesIsNoFailure(t *testing.T) {
 }
 
 func Test100ContinueIsSentOnlyIfTheBodyIsWanted(t *testing.T) {
-	full := func() error { return register.ErrFull }
+	full := func(int64) error { return register.ErrFull }
 	for _, tc := range []struct {
 		name, path, header string
 		length             int
-		writable           func() error
+		writable           func(int64) error
 		status             int // of the final response; 100 comes first only if it is a success
 	}{
 		{"wanted", "/new", "", 5, nil, 201},
@@ -193,7 +193,7 @@ func Test100ContinueIsSentOnlyIfTheBodyIsWanted(t *testing.T) {
 		{"empty key", "/", "", 5, nil, 400},
 		{"too long", "/new", "", 101, nil, 413},
 		{"full disk", "/new", "", 5, full, 507},
-		{"failed disk", "/new", "", 5, func() error { return register.ErrFailed }, 503},
+		{"failed disk", "/new", "", 5, func(int64) error { return register.ErrFailed }, 503},
 		{"bad digest header", "/new", "Content-Digest: x=1\r\n", 5, nil, 400},
 		{"a part", "/new", "Content-Range: bytes 0-4/10\r\n", 5, nil, 400},
 		{"bad query", "/new?consistency=no", "", 5, nil, 400},
@@ -238,7 +238,7 @@ func TestAFullDiskTakesDeletesAndGivesValues(t *testing.T) {
 	keys := &memory{}
 	c := testConfig(keys, nil)
 	call(handler(t, c), "PUT", "/k", nil, strings.NewReader("v"))
-	c.Writable = func() error { return register.ErrFull }
+	c.Writable = func(int64) error { return register.ErrFull }
 	s := handler(t, c)
 	for _, tc := range []struct {
 		method string

@@ -58,7 +58,7 @@ func (x *exchange) admit(change *register.Change) (err error) {
 	if x.server.config.Writable == nil {
 		return nil
 	}
-	return x.server.config.Writable()
+	return x.server.config.Writable(x.request.ContentLength)
 }
 
 // peek spares a client the upload of a long body if its condition does not hold now. A read is as good a ground for a 412

@@ -64,7 +64,7 @@ func (b *bench) loadMany(ctx context.Context, d *acceptance.Daemon) error {
 		return err
 	}
 	fmt.Printf("| putting %d keys of %d bytes in, %d connections | %.0f req/s | |\n", b.keys, b.keyValue, manyConns, r.rate())
-	return memoryRow(d, fmt.Sprintf("largest resident set while %d keys were put in", b.keys), true)
+	return memoryRow(d, fmt.Sprintf("resident set after %d keys were put in", b.keys), true)
 }
 
 // cleanRestarts measures from start to ready after the daemon was stopped; it runs at the end.

@@ -1,6 +1,10 @@
 package node
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+
 	"github.com/estorajed/estorajed/internal/api"
 	"github.com/estorajed/estorajed/internal/coordinator"
 	"github.com/estorajed/estorajed/internal/key"
@@ -15,10 +19,16 @@ import (
 func (n *Node) dress() (err error) {
 	o := observe.New(observe.Config{Metrics: n.config.Metrics, Tracer: n.tracer, Logger: n.logger, Hash: n.hash})
 	n.store, err = store.Open(store.Config{
-		FS: n.fs, SyncEach: n.fs.SyncEach(), Partitions: len(n.table.Sets), Locate: n.locate, Events: o.StoreEvents(),
+		FS: n.fs, SyncEach: n.fs.SyncEach(), Existing: n.identity.LaidOut, Partitions: len(n.table.Sets), Locate: n.locate, Events: o.StoreEvents(),
 	})
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w: let this user read and write all below it (chown -R)", err)
+	}
 	if err != nil {
 		return &DirectoryError{n.config.Directory.Path, "cannot be recovered: " + err.Error()}
+	}
+	if err := n.config.Directory.LaidOut(); err != nil {
+		return err
 	}
 	n.replica = replica.New(replica.Config{
 		Node: n.identity.Node, Store: o.Store(n.store), Events: o.ReplicaEvents(),
@@ -29,7 +39,7 @@ func (n *Node) dress() (err error) {
 		Table: func() *ring.Table { return n.table }, Hash: n.hash, Events: o.CoordinatorEvents(),
 	})
 	n.server, err = api.New(api.Config{
-		Keys: o.Keys(n.coord), MaxValueSize: n.config.MaxValueSize, Writable: func() error { return n.store.Writable(-1) },
+		Keys: o.Keys(n.coord), MaxValueSize: n.config.MaxValueSize, Writable: n.store.Writable,
 		Events: o.Requests(), Trace: observe.Trace,
 		Health: func() error { return nil }, Ready: n.ready, Metrics: n.config.Metrics.Handler(),
 		Nodes: n.nodes, Locate: n.placement, Status: func() any { return n.status() },

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
@@ -19,8 +20,12 @@ import (
 // Files of the data directory that are the node's own; the rest is the store's.
 const (
 	identityName = "identity"
+	spareName    = "identity.new" // the last identity but one, kept so that its room is there when the disk is full
 	lockName     = "lock"
 )
+
+// identitySize is the length to which both are filled up with spaces, in bytes: one block, so that writing one anew takes no room.
+const identitySize = 4 << 10
 
 // identityFormat is the version of the data directory as a whole.
 const identityFormat = 1
@@ -32,6 +37,7 @@ type Identity struct {
 	Name       string      `json:"name"`
 	Node       ring.NodeID `json:"node"`
 	Start      uint64      `json:"start"`     // how often the node was started with this directory
+	LaidOut    bool        `json:"laid_out"`  // the store was opened here once: what is missing later was lost
 	HashSeed   uint64      `json:"hash_seed"` // of the cluster, so that outsiders cannot aim keys at a partition
 	Partitions int         `json:"partitions"`
 	Replicas   int         `json:"replicas"`
@@ -57,6 +63,9 @@ type Directory struct {
 func Take(path string) (*Directory, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, &DirectoryError{path, "cannot be made: " + reason(err) + ": give a directory that this user may write to"}
+	}
+	if err := syncFolder(filepath.Dir(filepath.Clean(path))); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return nil, &DirectoryError{path, "cannot be made durable: " + reason(err) + ": give a directory on a sound disk"}
 	}
 	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -114,7 +123,7 @@ func (d *Directory) mustBeEmpty() error {
 		return &DirectoryError{d.Path, "cannot be read: " + reason(err) + ": let this user read it"}
 	}
 	for _, e := range entries {
-		if name := e.Name(); name != lockName && name != "lost+found" && name != identityName+".new" {
+		if name := e.Name(); name != lockName && name != "lost+found" && name != spareName {
 			return &DirectoryError{d.Path, fmt.Sprintf("holds %q but no file %q, so it is not estorajed's: give an empty directory", name, identityName)}
 		}
 	}
@@ -173,21 +182,42 @@ func (d *Directory) write(id *Identity) error {
 	if err != nil {
 		return err
 	}
-	name := filepath.Join(d.Path, identityName)
-	f, err := os.OpenFile(name+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	name, spare := filepath.Join(d.Path, identityName), filepath.Join(d.Path, spareName)
+	f, err := os.OpenFile(spare, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
+	b = append(b, bytes.Repeat([]byte{' '}, max(0, identitySize-1-len(b)))...)
 	_, err = f.Write(append(b, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(err, f.Truncate(int64(len(b)+1)), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(name+".new", name); err != nil {
+	err = unix.Renameat2(unix.AT_FDCWD, spare, unix.AT_FDCWD, name, unix.RENAME_EXCHANGE)
+	if err != nil { // the first time there is nothing to exchange; some file systems cannot
+		err = os.Rename(spare, name)
+	}
+	if err != nil {
 		return err
 	}
-	dir, err := os.Open(d.Path)
+	return syncFolder(d.Path)
+}
+
+func syncFolder(path string) error {
+	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// LaidOut notes that the store is there, durably. Errors: *DirectoryError.
+func (d *Directory) LaidOut() error {
+	if d.Identity.LaidOut {
+		return nil
+	}
+	d.Identity.LaidOut = true
+	if err := d.write(d.Identity); err != nil {
+		return &DirectoryError{d.Path, "cannot be written: " + reason(err) + ": make room, or let this user write there"}
+	}
+	return nil
 }

@@ -116,7 +116,7 @@ func listen(ctx context.Context, bind string, port int) (net.Listener, error) {
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return nil, fmt.Errorf("-bind %s is no address of this machine: give one that is", bind)
 	}
-	return nil, fmt.Errorf("listen on %s: %w", address, err)
+	return nil, fmt.Errorf("-bind %s, -port %d: %w: give an address of this machine", shownHost(bind), port, err)
 }
 
 func shownHost(bind string) string {
@@ -163,7 +163,7 @@ func (n *Node) Run(ctx context.Context) error {
 	stopWatching := context.AfterFunc(ctx, func() {
 		defer close(drained)
 		n.state.Store(telemetry.StateDraining)
-		n.logger.Info("draining", "delay", n.config.DrainDelay)
+		n.logger.Info("draining", "delay", n.config.DrainDelay.String())
 		select {
 		case <-time.After(n.config.DrainDelay):
 		case <-serving.Done():
@@ -171,7 +171,7 @@ func (n *Node) Run(ctx context.Context) error {
 		n.state.Store(telemetry.StateStopping)
 		endServing()
 	})
-	n.state.Store(telemetry.StateServing)
+	n.state.CompareAndSwap(telemetry.StateStarting, telemetry.StateServing)
 	err := n.server.Serve(serving, n.listener)
 	endServing()
 	if !stopWatching() {
@@ -179,7 +179,11 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	n.coord.Wait()
 	endBelow()
-	return errors.Join(err, parts.Wait(), n.flush())
+	err = errors.Join(err, parts.Wait(), n.flush())
+	if left := n.store.Status().Pending; left > 0 {
+		n.logger.Warn("keys were left in the journal without their files; the next start writes them", "keys", left)
+	}
+	return err
 }
 
 // flushLimit bounds the wait for the collector of traces at the end.

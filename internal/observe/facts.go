@@ -60,7 +60,7 @@ func (o *Observer) recovered(r store.Recovered) {
 	o.metrics.RecoveryEntries.At().Set(float64(r.Entries))
 	o.metrics.RecoveryTorn.At().Set(float64(r.Torn))
 	o.logger.Info("journal replayed", "segments", r.Segments, "batches", r.Batches, "entries", r.Entries, "bytes", r.Bytes,
-		"torn_bytes", r.Torn, "pending_files", r.Pending, "staged_cleared", r.Staged, "took", r.Took)
+		"torn_bytes", r.Torn, "pending_files", r.Pending, "staged_cleared", r.Staged, "took", r.Took.String())
 }
 
 // ReplicaEvents counts what this node's acceptors report.

@@ -170,7 +170,7 @@ func (q *requests) log(ctx context.Context, state *request, s api.Summary, slow 
 	case slow:
 		message = "slow request"
 	}
-	line := fields(ctx, "method", s.Method, "route", s.Route, "status", s.Status, "elapsed", s.Elapsed, "bytes_in", s.BytesIn, "bytes_out", s.BytesOut)
+	line := fields(ctx, "method", s.Method, "route", s.Route, "status", s.Status, "elapsed", s.Elapsed.String(), "bytes_in", s.BytesIn, "bytes_out", s.BytesOut)
 	if hash, ok := q.keyOf(state.of, s.Route); ok {
 		line = append(line, "key_hash", hash)
 	}

@@ -75,7 +75,7 @@ func newStack(t *testing.T, endpoint string, share float64) *stack {
 	})
 	server, err := api.New(api.Config{
 		Keys: o.Keys(operations), MaxValueSize: 1 << 20, Events: o.Requests(), Trace: observe.Trace, Metrics: s.metrics.Handler(),
-		Writable: func() error { return opened.Writable(-1) },
+		Writable: func(int64) error { return opened.Writable(-1) },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,15 +1,15 @@
 // Package disk is the real file system below a data directory: vfs.FS by the system's own calls.
 //
 // Files are plain descriptors without the runtime's poller, which is of no use for regular files: opening and closing a key file
-// costs two calls less. One descriptor of the root is held open from before the first write, and SyncAll goes through it: the kernel reports a
-// failed write-back to every descriptor that was open when it happened (errseq, Linux 4.13; syncfs since 5.8), so none is missed.
+// costs two calls less. One descriptor of the root is held open from before the first write. All names are looked up from it, so that the
+// directory stays this one whatever is moved or mounted in its place meanwhile. SyncAll goes through it, too: the kernel reports a failed
+// write-back to every descriptor that was open when it happened (errseq, Linux 4.13; syncfs since 5.8), so none is missed.
 package disk
 
 import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -47,9 +47,9 @@ func trusted(magic int64) (kind string, ok bool) {
 
 // Open takes the directory, which must exist.
 func Open(root string) (*FS, error) {
-	fd, err := open(root, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return nil, &os.PathError{Op: "open", Path: root, Err: err}
 	}
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(fd, &st); err != nil {
@@ -67,18 +67,21 @@ func (d *FS) SyncEach() bool { return d.each }
 // Close gives the root's descriptor back.
 func (d *FS) Close() error { return unix.Close(d.fd) }
 
-func (d *FS) path(name string) string { return filepath.Join(d.root, name) }
+// at is an error of one call on one name.
+func (d *FS) at(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &os.PathError{Op: op, Path: d.root + "/" + name, Err: err}
+}
 
-func open(path string, flags int) (int, error) {
+func (d *FS) open(name string, flags int) (int, error) {
 	for {
-		fd, err := unix.Open(path, flags|unix.O_CLOEXEC, fileMode)
+		fd, err := unix.Openat(d.fd, name, flags|unix.O_CLOEXEC, fileMode)
 		if err == unix.EINTR {
 			continue
 		}
-		if err != nil {
-			return -1, &os.PathError{Op: "open", Path: path, Err: err}
-		}
-		return fd, nil
+		return fd, d.at("open", name, err)
 	}
 }
 
@@ -91,50 +94,50 @@ func (d *FS) Create(name string) (vfs.File, error) {
 func (d *FS) Open(name string) (vfs.File, error) { return d.file(name, unix.O_RDONLY) }
 
 func (d *FS) file(name string, flags int) (vfs.File, error) {
-	path := d.root + "/" + name
-	fd, err := open(path, flags)
+	fd, err := d.open(name, flags)
 	if err != nil {
 		return nil, err
 	}
-	return &file{fd: fd, path: path}, nil
+	return &file{fd: fd, name: name}, nil
 }
 
 // Rename puts from in the place of to.
-func (d *FS) Rename(from, to string) error { return os.Rename(d.path(from), d.path(to)) }
+func (d *FS) Rename(from, to string) error {
+	return d.at("rename", from, unix.Renameat(d.fd, from, d.fd, to))
+}
 
 // Remove takes a file or an empty folder away.
 func (d *FS) Remove(name string) error {
-	path := d.path(name)
-	err := unix.Unlink(path)
+	err := unix.Unlinkat(d.fd, name, 0)
 	if err == unix.EISDIR || err == unix.EPERM {
-		err = unix.Rmdir(path)
+		err = unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR)
 	}
-	if err != nil {
-		return &os.PathError{Op: "remove", Path: path, Err: err}
-	}
-	return nil
+	return d.at("remove", name, err)
 }
 
 // Mkdir makes one folder.
-func (d *FS) Mkdir(name string) error { return os.Mkdir(d.path(name), folderMode) }
+func (d *FS) Mkdir(name string) error {
+	return d.at("mkdir", name, unix.Mkdirat(d.fd, name, folderMode))
+}
 
 // List gives the names in a folder.
 func (d *FS) List(dir string) ([]string, error) {
-	f, err := os.Open(d.path(dir))
+	fd, err := d.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
+	f := os.NewFile(uintptr(fd), d.root+"/"+dir)
 	defer f.Close()
 	return f.Readdirnames(-1)
 }
 
 // SyncDir makes the entries of a folder durable.
 func (d *FS) SyncDir(dir string) error {
-	f, err := os.Open(d.path(dir))
+	fd, err := d.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	return errors.Join(d.at("fsync", dir, unix.Fsync(fd)), d.at("close", dir, unix.Close(fd)))
 }
 
 // SyncAll makes everything durable that was written to the file system.

@@ -10,11 +10,11 @@ import (
 // file is an open descriptor.
 type file struct {
 	fd   int
-	path string
+	name string
 }
 
 func (f *file) wrap(op string, err error) error {
-	return &os.PathError{Op: op, Path: f.path, Err: err}
+	return &os.PathError{Op: op, Path: f.name, Err: err}
 }
 
 // ReadAt fills b from the offset; io.EOF if the file ends before.
