@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -114,6 +116,7 @@ type simWorld struct {
 	files    []fileJob
 	step     *step
 	syncEach bool
+	fault    func(op, name string) error // of a disk that is short of room, or fails; nil for a sound one
 
 	trace  []string
 	counts simCounts
@@ -128,6 +131,7 @@ func runSim(t *testing.T, seed uint64) *simWorld {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	w := &simWorld{t: t, rng: rng, disk: disktest.New(rng), model: make(map[key.Key]*modelKey), ctx: context.Background()}
 	w.syncEach = rng.IntN(4) == 0
+	w.fault = faults(rng)
 	for i := range simKeys {
 		k := key.Key(fmt.Sprintf("key/%d", i))
 		w.keys = append(w.keys, k)
@@ -143,7 +147,7 @@ func runSim(t *testing.T, seed uint64) *simWorld {
 		}
 		w.counts.steps++
 		w.turn()
-		if w.disk.Crashed() {
+		if w.disk.Crashed() || w.s.m.failed != nil && w.rng.IntN(4) == 0 {
 			w.crash()
 		}
 	}
@@ -170,6 +174,7 @@ func (w *simWorld) config() Config {
 
 // open recovers, with crashes on the way, until it succeeds; then the store's whole state is checked.
 func (w *simWorld) open() {
+	w.disk.Inject(nil)
 	for {
 		if w.rng.IntN(3) == 0 {
 			w.disk.CrashAfter(1 + w.rng.IntN(60))
@@ -192,11 +197,33 @@ func (w *simWorld) open() {
 		w.restart()
 	}
 	w.checkRecovered()
+	w.disk.Inject(w.fault)
+}
+
+// faults draws what is wrong with the disk of one run: most often nothing.
+func faults(rng *rand.Rand) func(op, name string) error {
+	once := func(ops string, errs ...error) func(op, name string) error {
+		return func(op, _ string) error {
+			if strings.Contains(ops, op+" ") && rng.IntN(40) == 0 {
+				return errs[rng.IntN(len(errs))]
+			}
+			return nil
+		}
+	}
+	switch rng.IntN(8) {
+	case 0:
+		return once("create allocate mkdir rename ", syscall.ENOSPC, syscall.EMFILE)
+	case 1:
+		return once("create open syncdir list ", syscall.EMFILE)
+	case 2:
+		return once("sync syncdir syncall ", syscall.EIO)
+	}
+	return nil
 }
 
 func (w *simWorld) restart() {
 	w.counts.calls += w.disk.Calls()
-	if w.rng.IntN(4) == 0 {
+	if w.rng.IntN(2) == 0 {
 		w.counts.kills++
 		w.disk = w.disk.Kill()
 		return
@@ -402,7 +429,7 @@ func (w *simWorld) shown(k key.Key, b register.Stamp, gen uint32) {
 // read checks what the store answers for a key, and that it stays so.
 func (w *simWorld) read(k key.Key) {
 	rec, body, err := w.s.Read(w.ctx, k)
-	if w.disk.Crashed() {
+	if w.disk.Crashed() || errors.Is(err, register.ErrOverload) {
 		return
 	}
 	if err != nil {
@@ -498,6 +525,11 @@ func (w *simWorld) checkDigests() {
 // rest lets all work be done, then looks at the disk as an operator would.
 func (w *simWorld) rest() {
 	w.disk.CrashAfter(-1)
+	w.disk.Inject(nil)
+	if w.s.m.failed != nil {
+		w.crash()
+		w.disk.Inject(nil)
+	}
 	w.s.stopped = true
 	for i := 0; !w.s.m.atRest(); i++ {
 		if i > 10_000 {

@@ -298,11 +298,12 @@ func TestAFailedSyncEndsWritingForGood(t *testing.T) {
 			var reported atomic.Int64
 			s := start(t, Config{FS: d, Events: Events{Failed: func(error) { reported.Add(1) }}})
 			s.mustPut("before", 1, []byte("kept"))
-			d.Inject(func(op, name string) error {
+			var first sync.Once
+			d.Inject(func(op, name string) (err error) {
 				if (op == "sync" || op == "syncall") && strings.HasPrefix(name, failing) {
-					return syscall.EIO
+					first.Do(func() { err = syscall.EIO }) // once: what is tried again would succeed, and lie
 				}
-				return nil
+				return err
 			})
 			if failing == journalDir {
 				err := s.put("during", 2, []byte("lost"))
@@ -367,15 +368,18 @@ func TestAFullDiskRefusesValuesAndTakesRemovals(t *testing.T) {
 
 func TestFilesThatFindNoRoomAreTriedAgain(t *testing.T) {
 	d := simulated(t)
+	var refused atomic.Int64
 	s := start(t, Config{FS: d})
 	d.Inject(func(op, name string) error {
-		if op == "create" && strings.HasPrefix(name, stagingDir) {
+		if op == "create" && strings.HasPrefix(name, keysDir) {
+			refused.Add(1)
 			return syscall.ENOSPC
 		}
 		return nil
 	})
 	s.mustPut("a", 1, []byte("v"))
 	s.mustGet("a", []byte("v"))
+	until(t, "the file is refused", func() bool { return refused.Load() > 0 })
 	d.Inject(nil)
 	until(t, "the file is written", func() bool { return s.Status().Pending == 0 })
 	s.mustGet("a", []byte("v"))
@@ -431,8 +435,11 @@ func TestDamageIsNeverServedAndGivesWayToANewWrite(t *testing.T) {
 			s.mustGet("k", []byte("anew"))
 			s.stop()
 			aside, _ := os.ReadDir(filepath.Join(dir, quarantineDir))
-			if tc.size < 100_000 && len(aside) != 1 && strings.Contains(tc.name, "footer") {
-				t.Errorf("%d files in quarantine, want 1", len(aside))
+			if len(aside) != 1 || !strings.HasSuffix(aside[0].Name(), ".value.k-k") {
+				t.Errorf("in quarantine: %v, want the damaged file", aside)
+			}
+			if st := s.Status(); st.Damaged != 0 || st.Keys != 1 {
+				t.Errorf("%d damaged files of %d keys, want 0 of 1", st.Damaged, st.Keys)
 			}
 		})
 	}
@@ -559,6 +566,11 @@ func TestAShortageOfDescriptorsPasses(t *testing.T) {
 	s.m.askCheckpoint()
 	s.mu.Unlock()
 	s.remindAll()
+	until(t, "the checkpoint meets the shortage", func() bool {
+		s.mu.RLock()
+		defer s.mu.RUnlock()
+		return s.stalled != nil
+	})
 	d.Inject(nil)
 	s.mustPut("b", 3, []byte("v"))
 	until(t, "all files are written", func() bool { return s.Status().Pending == 0 })
@@ -582,6 +594,11 @@ func TestAJournalThatCannotBeEmptiedRefusesInsteadOfWaiting(t *testing.T) {
 		b++
 		return errors.Is(s.remove("k", b), register.ErrFull)
 	})
+	s.mu.RLock()
+	if end := s.m.current().end; end > 4<<10+segmentSlack || b > 200 {
+		t.Errorf("%d removals made a segment of %d bytes, where %d bytes of disk were taken for it", b, end, 4<<10+segmentSlack)
+	}
+	s.mu.RUnlock()
 	d.Inject(nil)
 	until(t, "removals are taken again", func() bool {
 		b++

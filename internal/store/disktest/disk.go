@@ -348,6 +348,11 @@ func (d *Disk) SyncAll() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.enter("syncall", "."); err != nil {
+		if !d.dead {
+			for node := range d.dirty {
+				node.fail()
+			}
+		}
 		return err
 	}
 	for _, c := range d.pending {

@@ -20,16 +20,26 @@ type inode struct {
 	oldSize int64 // as of the last sync
 	old     map[int64]*sector
 	touched map[int64]bool // sectors written since
+	lost    map[int64]bool // sectors that a sync failed to write: the system takes them for clean, and shows what the disk does not hold
 }
 
 func newInode() *inode {
-	return &inode{sectors: make(map[int64]*sector), old: make(map[int64]*sector), touched: make(map[int64]bool)}
+	return &inode{sectors: make(map[int64]*sector), old: make(map[int64]*sector), touched: make(map[int64]bool), lost: make(map[int64]bool)}
 }
 
 func (n *inode) sync() {
 	n.oldSize = n.size
 	for i := range n.touched {
 		n.old[i] = n.sectors[i]
+	}
+	clear(n.touched)
+}
+
+// fail is a sync that the disk refused: nothing was written, and no later sync will write it (Rebello and others, 'Can Applications
+// Recover from fsync Failures?', 2020).
+func (n *inode) fail() {
+	for i := range n.touched {
+		n.lost[i] = true
 	}
 	clear(n.touched)
 }
@@ -54,6 +64,7 @@ func (n *inode) tear(rng *rand.Rand) {
 	n.size = n.oldSize
 	n.sectors = maps.Clone(n.old)
 	clear(n.touched)
+	clear(n.lost)
 }
 
 // handle is an open file.
@@ -109,6 +120,7 @@ func (h *handle) WriteAt(b []byte, at int64) (int, error) {
 		n := copy(s[o:], b[done:])
 		h.node.sectors[i] = s
 		h.node.touched[i] = true
+		delete(h.node.lost, i)
 		done += n
 	}
 	h.node.size = max(h.node.size, at+int64(len(b)))
@@ -139,6 +151,9 @@ func (h *handle) Sync() error {
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
 	if err := h.d.enter("sync", h.name); err != nil {
+		if !h.d.dead {
+			h.node.fail()
+		}
 		return err
 	}
 	h.node.sync()
@@ -146,8 +161,15 @@ func (h *handle) Sync() error {
 	return nil
 }
 
-// Forget does nothing: the simulated system has no cache of its own.
-func (h *handle) Forget() {}
+// Forget drops what the system shows although the disk does not hold it.
+func (h *handle) Forget() {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	for i := range h.node.lost {
+		h.node.sectors[i] = h.node.old[i]
+	}
+	clear(h.node.lost)
+}
 
 // Close gives the handle back.
 func (h *handle) Close() error {
