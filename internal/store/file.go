@@ -161,10 +161,14 @@ func (s *Store) placeInline(job fileJob, target string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.fillTemp(f, temp, job); err != nil {
+	err = s.fillTemp(f, temp, job)
+	if err == nil {
+		err = s.fs.Rename(temp, target)
+	}
+	if err != nil {
 		return errors.Join(err, s.removeFile(temp))
 	}
-	return s.fs.Rename(temp, target)
+	return nil
 }
 
 // discarded tells whether the item's generation no longer counts.

@@ -121,7 +121,7 @@ func (d *Disk) Cut() *Disk {
 		if !reachable(left, name) {
 			continue
 		}
-		if d.dirty[node] {
+		if d.dirty[node] || len(node.lost) > 0 {
 			node.tear(d.rng)
 			delete(d.dirty, node) // torn once, under whatever names
 		}
