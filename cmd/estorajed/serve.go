@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/estorajed/estorajed/internal/node"
@@ -14,6 +15,9 @@ import (
 // serve runs the node until ctx ends, and returns the exit code.
 func serve(ctx context.Context, c Config, environ []string, stdout, stderr io.Writer) int {
 	getenv := lookup(environ)
+	if runtime.GOMAXPROCS(0) == 1 && getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(2) // or, on a single core, all requests would stand still while one of them waits for the disk
+	}
 	build := thisBuild()
 	metrics := telemetry.NewMetrics(telemetry.Build{Version: build.Version, Revision: build.Revision})
 	logger, err := telemetry.NewLogger(telemetry.LogConfig{Level: c.LogLevel, Format: c.LogFormat, Output: stderr, Getenv: getenv}, metrics)

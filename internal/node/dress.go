@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/estorajed/estorajed/internal/api"
 	"github.com/estorajed/estorajed/internal/coordinator"
 	"github.com/estorajed/estorajed/internal/key"
@@ -42,13 +44,26 @@ func (n *Node) dress() (err error) {
 		Keys: o.Keys(n.coord), MaxValueSize: n.config.MaxValueSize, Writable: n.store.Writable,
 		Events: o.Requests(), Trace: observe.Trace,
 		Health: func() error { return nil }, Ready: n.ready, Metrics: n.config.Metrics.Handler(),
-		Nodes: n.nodes, Locate: n.placement, Status: func() any { return n.status() },
+		Limits: api.Limits{Connections: connections()},
+		Nodes:  n.nodes, Locate: n.placement, Status: func() any { return n.status() },
 	})
 	if err != nil {
 		return err
 	}
 	o.Scrape(observe.Status{Store: n.store.Status, Replica: n.replica.Status, Coordinator: n.coord.Status, Node: n.scraped})
 	return nil
+}
+
+// connectionsMax are open at the same time, if there are descriptors for them.
+const connectionsMax = 4096
+
+// connections leaves half of the process' descriptors for files.
+func connections() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return connectionsMax
+	}
+	return max(1, int(min(limit.Cur/2, connectionsMax)))
 }
 
 // scraped is the node's state as /metrics shows it.
