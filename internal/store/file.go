@@ -203,7 +203,8 @@ func (s *Store) fillTemp(f vfs.File, name string, job fileJob) error {
 	return err
 }
 
-// newerOnDisk tells whether the file of a record out of the journal is of a higher ballot: then it stays.
+// newerOnDisk tells whether the file of a record out of the journal is of a higher ballot: then it stays. The store itself never leaves
+// such a file; somebody who put a copy back by hand may.
 func (s *Store) newerOnDisk(job fileJob) (bool, error) {
 	file, err := s.openKey(job.folder, job.key)
 	var damage *register.DamageError

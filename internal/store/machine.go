@@ -83,14 +83,10 @@ type batch struct {
 	bytes  int64 // of queued
 }
 
-func newMachine(l limits, s snapshot, current *segment) *machine {
+func newMachine(l limits, s snapshot) *machine {
 	m := &machine{limits: l, state: s, gens: make([]uint32, len(s.parts)), slots: make(map[key.Key]*slot)}
 	for i := range s.parts {
 		m.gens[i] = s.parts[i].gen
-	}
-	if current != nil {
-		m.segments = []*segment{current}
-		m.durable = place{current.id, current.end}
 	}
 	return m
 }

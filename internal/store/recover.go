@@ -46,7 +46,7 @@ func (m *machine) replayEntry(seg *segment, e entry, hash func(key.Key) uint64) 
 	it := &item{entry: e, segment: seg.id, recovered: true}
 	if e.kind == entryPut || e.kind == entryStaged {
 		if e.gen < m.state.parts[e.part].gen {
-			return
+			return // cannot be: what is older was journalled before the discard. But nothing would be worse than to show it
 		}
 		s := m.slots[e.key]
 		if s == nil {
@@ -126,7 +126,7 @@ func (s *Store) load() (Recovered, error) {
 	if err != nil {
 		return got, err
 	}
-	s.m = newMachine(s.limits(), state, nil)
+	s.m = newMachine(s.limits(), state)
 	old, live := split(segments, state.first)
 	if err := consecutive(live, state.first); err != nil {
 		return got, err

@@ -135,7 +135,7 @@ func open(cfg Config) (*Store, error) {
 		journalWork: make(chan struct{}, 1), fileWork: make(chan struct{}, 1), stepWork: make(chan struct{}, 1),
 	}
 	s.waiters.New = func() any { return make(chan error, 1) }
-	s.m = newMachine(s.limits(), snapshot{}, nil)
+	s.m = newMachine(s.limits(), snapshot{})
 	s.cache = newCache(cfg.CacheBytes, &s.evictions)
 	s.dirty.each = cfg.SyncEach
 	start := time.Now()
