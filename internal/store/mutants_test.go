@@ -94,7 +94,11 @@ func runMutant(t *testing.T, m mutant) (string, error) {
 	if err := os.WriteFile(list, overlay, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("go", "test", "-overlay", list, "-run", "^"+cmp.Or(m.by, "TestSimulation$"), "-count=1", "-timeout=90s",
+	limit := "75s"
+	if m.by != "" {
+		limit = "30s" // a mutant may show itself by hanging
+	}
+	out, err := exec.Command("go", "test", "-overlay", list, "-run", "^"+cmp.Or(m.by, "TestSimulation$"), "-count=1", "-timeout="+limit,
 		".", "-args", "-base=1", "-seconds=60").CombinedOutput()
 	return string(out), err
 }
