@@ -280,16 +280,16 @@ func (w *writer) conclude(op int, a *account, got answer, want ...int) error {
 	return nil
 }
 
-// newSeed draws the seed of a test, or takes it from ESTORAJED_SEED, and tells it.
+// newSeed draws the seed of a test, or takes it from ACCEPTANCE_SEED, and tells it.
 func newSeed(t testing.TB) uint64 {
 	t.Helper()
 	seed := rand.Uint64N(1 << 32)
-	if text := os.Getenv("ESTORAJED_SEED"); text != "" {
+	if text := os.Getenv("ACCEPTANCE_SEED"); text != "" {
 		var err error
 		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("ESTORAJED_SEED=%d", seed)
+	t.Logf("ACCEPTANCE_SEED=%d", seed)
 	return seed
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// binary is the daemon that all tests run: built once by TestMain, or given by ESTORAJED_BINARY.
-var binary = os.Getenv("ESTORAJED_BINARY")
+// binary is the daemon that all tests run: built once by TestMain, or given by ACCEPTANCE_BINARY.
+var binary = os.Getenv("ACCEPTANCE_BINARY")
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
