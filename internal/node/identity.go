@@ -61,11 +61,8 @@ type Directory struct {
 
 // Take makes the data directory if need be, locks it and reads its identity. Errors: *DirectoryError.
 func Take(path string) (*Directory, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := makeFolders(filepath.Clean(path)); err != nil {
 		return nil, &DirectoryError{path, "cannot be made: " + reason(err) + ": give a directory that this user may write to"}
-	}
-	if err := syncFolder(filepath.Dir(filepath.Clean(path))); err != nil && !errors.Is(err, fs.ErrPermission) {
-		return nil, &DirectoryError{path, "cannot be made durable: " + reason(err) + ": give a directory on a sound disk"}
 	}
 	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -200,6 +197,22 @@ func (d *Directory) write(id *Identity) error {
 		return err
 	}
 	return syncFolder(d.Path)
+}
+
+// makeFolders makes a folder, and those above it, durably.
+func makeFolders(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil
+	}
+	if above := filepath.Dir(path); above != path {
+		if err := makeFolders(above); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
 }
 
 func syncFolder(path string) error {

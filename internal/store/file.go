@@ -94,13 +94,13 @@ func (s *Store) quarantine(job fileJob) error {
 			file.Close()
 		}
 		var damage *register.DamageError
-		switch {
-		case err == nil:
-			continue
-		case !errors.As(err, &damage):
+		if err != nil && !errors.As(err, &damage) {
 			return err
 		}
-		if err := s.fs.Rename(name, asideOf(job, kind)); err != nil {
+		if err != nil {
+			err = s.fs.Rename(name, asideOf(job, kind))
+		}
+		if err != nil {
 			return err
 		}
 		s.mu.Lock()

@@ -202,7 +202,10 @@ func (m *machine) idle() bool {
 
 // atRest tells whether every record has its file and the journal is empty, or nothing more can be done about it.
 func (m *machine) atRest() bool {
-	return m.failed != nil && m.flight == nil || m.idle() && len(m.slots) == 0 && m.entries == 0 && len(m.sweeps) == 0
+	if m.flight == nil && (m.failed != nil || m.sealed && len(m.slots) == 0 && len(m.queue) == 0) {
+		return true
+	}
+	return m.idle() && len(m.slots) == 0 && m.entries == 0 && len(m.sweeps) == 0
 }
 
 func (m *machine) fail(err error) {

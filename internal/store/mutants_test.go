@@ -28,6 +28,7 @@ var mutants = []mutant{
 	{name: "a small value left in the cache", file: "cache.go", old: "		s.cache.Invalidate(it.key)\n", new: "", by: "TestALargeValueReplaces"},
 	{name: "a failed sync tried again", file: "run.go", old: "err = f.Sync()\n", new: "if err = f.Sync(); err != nil {\n			err = f.Sync()\n		}\n", by: "TestAFailedSync"},
 	{name: "a failure that leaves writers waiting", file: "run.go", old: "	s.refuseQueue(err)\n", new: "", by: "TestAFailureAnswers"},
+	{name: "writers turned away and not called", file: "run.go", old: "if s.m.room() { // entries", new: "if false { // entries", by: "TestWritersThatWere"},
 	{name: "a segment that outgrows its space", file: "machine.go", old: "cur.end+m.queued < m.limits.segmentBytes", new: "cur.end+m.queued < 1000*m.limits.segmentBytes", by: "TestAJournalThatCannotBeEmptied"},
 	{"no sync before the acknowledgement", "run.go", "err = f.Sync()\n", "err = nil\n", ""},
 	{"rename before the journal is durable", "run.go", "_, err := f.WriteAt(buf, b.header.at.offset)", `for _, it := range b.items {
@@ -56,7 +57,7 @@ var mutants = []mutant{
 
 // TestMutants: the simulation catches every one of these, so it would have caught the mistake.
 func TestMutants(t *testing.T) {
-	caught := regexp.MustCompile(`after (\d+) runs seed \d+ fails|panic: store: |--- FAIL: TestA\w+|--- FAIL: TestWhat\w+|panic: test timed out`)
+	caught := regexp.MustCompile(`after (\d+) runs seed \d+ fails|panic: store: |--- FAIL: TestA\w+|--- FAIL: TestWhat\w+|--- FAIL: TestWriters\w+|panic: test timed out`)
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
 			out, err := runMutant(t, m)

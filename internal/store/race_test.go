@@ -3,10 +3,13 @@ package store
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/estorajed/estorajed/internal/key"
 	"github.com/estorajed/estorajed/internal/register"
@@ -279,4 +282,41 @@ func TestAPartOfTheStoreThatVanishedIsNoticed(t *testing.T) {
 			t.Errorf("segments 3 and 4: %v", err)
 		}
 	})
+}
+
+// Entries are counted in by what they may take at most. Who was turned away on that count is called when it proves too high.
+func TestWritersThatWereTurnedAwayAreCalled(t *testing.T) {
+	s := start(t, Config{FS: simulated(t), SegmentBytes: 64 << 10, IdleCheckpoint: time.Hour})
+	results := make(chan error, 300)
+	for i := range cap(results) {
+		go func() { results <- s.put(key.Key(fmt.Sprintf("k%d", i)), 1, []byte("v")) }()
+	}
+	late := time.After(20 * time.Second)
+	for i := range cap(results) {
+		select {
+		case err := <-results:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-late:
+			t.Fatalf("only %d of %d writers were answered", i, cap(results))
+		}
+	}
+}
+
+func TestASealedStoreStopsAtOnce(t *testing.T) {
+	d := simulated(t)
+	start(t, Config{FS: d}).stop()
+	d.Inject(func(op, _ string) error {
+		if op == "allocate" {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	s := start(t, Config{FS: d})
+	began := time.Now()
+	s.stop()
+	if took := time.Since(began); took > drainPatience/2 {
+		t.Errorf("stopping with nothing to write took %v", took)
+	}
 }

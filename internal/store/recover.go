@@ -178,15 +178,13 @@ func (s *Store) layOut() error {
 		return fmt.Errorf("%s: %w", checkpointName, errMissing)
 	}
 	for _, dir := range []string{keysDir, journalDir, stagingDir, quarantineDir} {
-		err := s.fs.Mkdir(dir)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
 		if begun && (dir == keysDir || dir == journalDir) {
-			return errors.Join(fmt.Errorf("%s/: %w", dir, errMissing), s.fs.Remove(dir))
+			if _, err := s.fs.List(dir); errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%s/: %w", dir, errMissing)
+			}
+		}
+		if err := s.fs.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
 		}
 	}
 	return nil

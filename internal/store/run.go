@@ -93,6 +93,10 @@ func (s *Store) remindAll() {
 
 // wakeWriters lets all look again who wait for room. The caller holds mu.
 func (s *Store) wakeWriters() {
+	if !s.turnedAway {
+		return
+	}
+	s.turnedAway = false
 	close(s.roomy)
 	s.roomy = make(chan struct{})
 }
@@ -199,6 +203,9 @@ func (s *Store) finishBatch(b *batch, length int64, failure error) {
 		}
 	}
 	s.written = time.Now()
+	if s.m.room() { // entries are counted in by what they may take at most; a batch is what they took
+		s.wakeWriters()
+	}
 	s.mu.Unlock()
 	for _, it := range b.items {
 		if f := s.cfg.Events.Durable; f != nil {
@@ -290,7 +297,7 @@ func (s *Store) sweepTurn() (bool, time.Duration) {
 		s.mu.Lock()
 		s.m.sweepAgain(job)
 		s.mu.Unlock()
-		return true, retryPause
+		return false, 0 // until the next reminder
 	}
 	_ = s.fail(fmt.Errorf("remove what no longer counts: %w", err))
 	return false, 0
@@ -353,6 +360,7 @@ func (s *Store) housekeeping(ctx context.Context) {
 		}
 		s.mu.Unlock()
 		remind(s.stepWork)
+		remind(s.fileWork)
 		if s.space.look() != nil {
 			continue
 		}

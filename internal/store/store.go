@@ -29,7 +29,7 @@ type Config struct {
 
 	Salt func() uint32 // draws the salt of a new store's journal; nil: from the system
 
-	SegmentBytes   int64         // size of a journal segment at which a checkpoint begins; writes wait at twice this
+	SegmentBytes   int64         // size of a journal segment at which a checkpoint begins; writes wait until it has made the next one
 	SegmentEntries int64         // the same, in entries
 	CacheBytes     int64         // of the hottest small values kept in memory; negative for none
 	FileWriters    int           // goroutines that write key files behind
@@ -100,20 +100,21 @@ type Store struct {
 	fileWork    chan struct{}
 	stepWork    chan struct{}
 
-	mu      sync.RWMutex // guards the fields below; never held during I/O
-	m       *machine
-	folders []string // per partition, of the generation that counts
-	kept    []uint32 // per partition, the generation whose folder is known to be durable
-	stripes [stripeCount]stripe
-	cache   *otter.Cache[key.Key, cached] // changed under mu (read lock and an unchanged stripe, or write lock) so that it is coherent
-	staged  map[register.Stamp]*stagedValue
-	journal map[uint64]vfs.File // open segments of this run
-	damaged map[string]bool     // files found damaged
-	roomy   chan struct{}       // closed and replaced when the journal has room again
-	stalled error               // why files or checkpoints could not be written last time, if that passes; nil once they can
-	stopped bool
-	written time.Time // when the last batch became durable
-	saved   time.Time // when the last checkpoint was saved
+	mu         sync.RWMutex // guards the fields below; never held during I/O
+	m          *machine
+	folders    []string // per partition, of the generation that counts
+	kept       []uint32 // per partition, the generation whose folder is known to be durable
+	stripes    [stripeCount]stripe
+	cache      *otter.Cache[key.Key, cached] // changed under mu (read lock and an unchanged stripe, or write lock) so that it is coherent
+	staged     map[register.Stamp]*stagedValue
+	journal    map[uint64]vfs.File // open segments of this run
+	damaged    map[string]bool     // files found damaged
+	roomy      chan struct{}       // closed and replaced when the journal has room again
+	stalled    error               // why files or checkpoints could not be written last time, if that passes; nil once they can
+	turnedAway bool                // somebody waits for roomy
+	stopped    bool
+	written    time.Time // when the last batch became durable
+	saved      time.Time // when the last checkpoint was saved
 }
 
 // Open recovers the store of a data directory, or lays out an empty one. Run must follow before anything is written.
@@ -193,6 +194,7 @@ func (s *Store) entryFor(ctx context.Context, k key.Key, rec register.Record) (*
 	it.hash, it.part = s.cfg.Locate(k)
 	if rec.Kind != register.Tombstone { // removals may use the reserve
 		if err := s.space.take(int64(len(rec.Value.Inline)), 1); err != nil {
+			s.Unstage(rec.Value)
 			return nil, err
 		}
 	}
@@ -251,6 +253,7 @@ func (s *Store) enqueue(ctx context.Context, it *item) (wait <-chan struct{}, er
 			err = diskError("the journal waits for room on the disk", s.stalled)
 		case !s.m.room():
 			wait = s.roomy
+			s.turnedAway = true
 		case record && !s.m.onItsWay(it.key) && s.stripe(it.hash).seq != at:
 			again = true // a record became durable meanwhile, and its file was written
 		default:

@@ -75,14 +75,21 @@ func (d *FS) at(op, name string, err error) error {
 	return &os.PathError{Op: op, Path: d.root + "/" + name, Err: err}
 }
 
-func (d *FS) open(name string, flags int) (int, error) {
+// again makes a call until no signal interrupts it.
+func again(call func() error) error {
 	for {
-		fd, err := unix.Openat(d.fd, name, flags|unix.O_CLOEXEC, fileMode)
-		if err == unix.EINTR {
-			continue
+		if err := call(); err != unix.EINTR {
+			return err
 		}
-		return fd, d.at("open", name, err)
 	}
+}
+
+func (d *FS) open(name string, flags int) (fd int, err error) {
+	err = again(func() error {
+		fd, err = unix.Openat(d.fd, name, flags|unix.O_CLOEXEC, fileMode)
+		return err
+	})
+	return fd, d.at("open", name, err)
 }
 
 // Create makes a new file.
@@ -103,21 +110,21 @@ func (d *FS) file(name string, flags int) (vfs.File, error) {
 
 // Rename puts from in the place of to.
 func (d *FS) Rename(from, to string) error {
-	return d.at("rename", from, unix.Renameat(d.fd, from, d.fd, to))
+	return d.at("rename", from, again(func() error { return unix.Renameat(d.fd, from, d.fd, to) }))
 }
 
 // Remove takes a file or an empty folder away.
 func (d *FS) Remove(name string) error {
-	err := unix.Unlinkat(d.fd, name, 0)
+	err := again(func() error { return unix.Unlinkat(d.fd, name, 0) })
 	if err == unix.EISDIR || err == unix.EPERM {
-		err = unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR)
+		err = again(func() error { return unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR) })
 	}
 	return d.at("remove", name, err)
 }
 
 // Mkdir makes one folder.
 func (d *FS) Mkdir(name string) error {
-	return d.at("mkdir", name, unix.Mkdirat(d.fd, name, folderMode))
+	return d.at("mkdir", name, again(func() error { return unix.Mkdirat(d.fd, name, folderMode) }))
 }
 
 // List gives the names in a folder.
@@ -137,7 +144,7 @@ func (d *FS) SyncDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.at("fsync", dir, unix.Fsync(fd)), d.at("close", dir, unix.Close(fd)))
+	return errors.Join(d.at("fsync", dir, again(func() error { return unix.Fsync(fd) })), d.at("close", dir, unix.Close(fd)))
 }
 
 // SyncAll makes everything durable that was written to the file system.
