@@ -468,7 +468,7 @@ func simulate(t testing.TB, seed uint64) *world {
 
 func TestAcknowledgedStatesAreNeverLost(t *testing.T) {
 	seeds := uint64(2500)
-	if testing.Short() || checked {
+	if checked {
 		seeds = 400
 	}
 	var sum struct{ success, refused, nothing, unknown, reads, crashes int }
