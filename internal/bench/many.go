@@ -81,7 +81,7 @@ func (b *bench) cleanRestarts(ctx context.Context, d *acceptance.Daemon) error {
 		}
 		warm = append(warm, took.Seconds())
 	}
-	fmt.Printf("| SIGTERM to exit | %.2f s | |\n", median(stops))
+	fmt.Printf("| SIGTERM to exit, at rest and with no drain delay | %.2f s | |\n", median(stops))
 	fmt.Printf("| start to ready after a clean stop | **%.2f s** | %v |\n", median(warm), cleanTarget)
 	if _, err := stop(ctx, d); err != nil {
 		return err
