@@ -72,7 +72,6 @@ func newSubject(t testing.TB, dir string, flags ...string) subject {
 		d.Kill()
 		if t.Failed() {
 			t.Logf("the daemon's log ends with:\n%s", d.LogTail())
-			os.WriteFile("/tmp/f/last.log", []byte(d.Log()), 0o644)
 		}
 	})
 	return subject{d, t}

@@ -17,6 +17,8 @@ var (
 	ErrFailed = errors.New("the store takes no writes since its disk failed")
 	// ErrOverload: too much is under way; nothing was begun.
 	ErrOverload = errors.New("too many operations are under way")
+	// ErrNoBytes: a replica has not got the bytes of a record's value, and nobody it was told of gave them.
+	ErrNoBytes = errors.New("the bytes of the value are not here")
 	// ErrStopped: the node is shutting down; nothing was begun.
 	ErrStopped = errors.New("the node is shutting down")
 )

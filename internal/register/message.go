@@ -32,6 +32,9 @@ type Message struct {
 	Ballot   Stamp   // of Prepare
 	Record   *Record // of Accept and Learn, under its own ballot; not to be changed
 	Evidence Time    // of Learn: the hybrid time at which the asker began to gather its evidence
+	// Sources, of Accept and Learn, are replicas that showed the record's version. Who has not got the value's bytes, and is not sent
+	// them with the record, takes them from there.
+	Sources []ring.NodeID
 }
 
 // ballot is the proposal that the message works for.

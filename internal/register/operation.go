@@ -62,8 +62,9 @@ type Operation struct {
 	votes    ring.Votes
 	sights   []sight // answers of this round, one a replica
 	proposal *Record
-	settling bool // the proposal is a state that was found
-	then     end  // the outcome, once the proposal is accepted
+	sources  []ring.NodeID // of the bytes of a proposal that is a found state
+	settling bool          // the proposal is a state that was found
+	then     end           // the outcome, once the proposal is accepted
 	outbox   []Message
 	out      bool // the outbox was given out
 	answered int  // replicas that showed their state in the latest round
@@ -97,6 +98,8 @@ type end struct {
 	outcome Outcome
 	record  *Record
 	err     error
+	changed bool // the change was applied; else this is a refusal, and rests on record
+	lost    bool // looking again will not tell more
 }
 
 // Decided tells whether the operation is over.
@@ -113,6 +116,11 @@ func (o *Operation) State() (Record, error) {
 		return Record{}, o.end.err
 	}
 	return *o.end.record, o.end.err
+}
+
+// Report is what to tell the node where a decided write entered.
+func (o *Operation) Report() Report {
+	return Report{Outcome: o.end.outcome, Changed: o.end.changed, Sent: o.sent, Lost: o.end.lost, Err: o.end.err}
 }
 
 // Sent tells whether an accept of the operation's own may have reached a replica.

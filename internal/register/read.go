@@ -109,8 +109,22 @@ func (o *Operation) known(newest *Record) bool {
 func (o *Operation) settle(newest *Record, e end) {
 	again := *newest
 	again.Ballot = o.ballot
+	o.sources = o.holders(newest)
 	o.propose(again, e)
 	o.settling = true
+}
+
+// holders are the replicas that showed newest's version, if its bytes are not at hand.
+func (o *Operation) holders(newest *Record) (nodes []ring.NodeID) {
+	if newest.Value.Inline != nil || newest.Value.Length == 0 {
+		return nil
+	}
+	for i := range o.sights {
+		if s := &o.sights[i]; s.Record.Version == newest.Version {
+			nodes = append(nodes, s.from)
+		}
+	}
+	return nodes
 }
 
 // propose sends the accepts of this round.
@@ -124,5 +138,6 @@ func (o *Operation) propose(r Record, e end) {
 	o.proposals++
 	e.record = o.proposal
 	o.then = e
-	o.enter(accepting, Message{Phase: Accept, Record: o.proposal})
+	o.enter(accepting, Message{Phase: Accept, Record: o.proposal, Sources: o.sources})
+	o.sources = nil
 }

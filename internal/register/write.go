@@ -43,6 +43,12 @@ func (o *Operation) settleRead(newest *Record) {
 
 var errLost = errors.New("other writes came in between, and the key's history does not reach back to this one")
 
+// lose ends a write of which nobody can tell any more whether it was applied.
+func (o *Operation) lose() {
+	o.unknown(errLost)
+	o.end.lost = true
+}
+
 // trace looks for an earlier attempt of this very write, its own or an earlier coordinator's, before the change is evaluated: a write
 // whose accept was cut short may have landed at a minority, and be carried on by somebody else's round. It decides the
 // operation, or it proves that no attempt was applied, or ever will be: then the change may be evaluated (fresh), and if it was built on the
@@ -74,7 +80,7 @@ func (o *Operation) trace(newest *Record, floor Stamp) (version Stamp, fresh boo
 	case !tried && !o.entry.Taker:
 		return Stamp{}, true // nobody has sent an accept
 	default:
-		o.unknown(errLost)
+		o.lose()
 	}
 	return Stamp{}, false
 }
@@ -88,7 +94,7 @@ func (o *Operation) refuse(newest *Record, err error) {
 	case !sent && (none || o.known(newest)):
 		o.finish(e)
 	case none:
-		o.unknown(errLost)
+		o.lose()
 	default:
 		o.settle(newest, e)
 	}
@@ -118,7 +124,7 @@ func (o *Operation) build(newest *Record, floor, version Stamp, damaged bool) {
 }
 
 func (o *Operation) success(version Stamp) end {
-	return end{outcome: Outcome{Version: version, Replaced: o.was}}
+	return end{outcome: Outcome{Version: version, Replaced: o.was}, changed: true}
 }
 
 // find looks an operation up in the states that r replaced.
