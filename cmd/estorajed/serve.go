@@ -54,7 +54,7 @@ func serve(ctx context.Context, c Config, environ []string, stdout, stderr io.Wr
 	greet(stdout, n.Address())
 	logger.Info("starting", "name", c.Name, "address", n.Address(), "data", c.DataPath, "version", build.Version)
 	if err := n.Run(ctx); err != nil {
-		if refused, is := errors.AsType[*cluster.RefusedError](err); is {
+		if refused, is := errors.AsType[*cluster.RefusalError](err); is {
 			return refuse(stderr, refused)
 		}
 		logger.Error("stopped with an error", "error", err)

@@ -30,7 +30,7 @@ type parts struct {
 // observe makes what all parts are dressed with.
 func (n *Node) observe() {
 	n.observer = observe.New(observe.Config{
-		Metrics: n.config.Metrics, Tracer: n.tracer, Logger: n.logger, Hash: n.hash, NameOf: n.nameOf,
+		Metrics: n.config.Metrics, Tracer: n.tracer, Logger: n.logger, Hash: n.hash,
 	})
 	n.observer.Scrape(observe.Status{Node: n.scraped})
 }
@@ -40,7 +40,7 @@ func (n *Node) serveHTTP() (*api.Server, error) {
 	o := n.observer
 	return api.New(api.Config{
 		Keys: o.Keys(gate{n}), MaxValueSize: n.config.MaxValueSize, Writable: n.writable,
-		Events: o.Requests(), Trace: observe.Trace, Hop: o.Hop,
+		Events: o.Requests(), Trace: observe.Trace,
 		Health: func() error { return nil }, Ready: n.ready, Metrics: n.config.Metrics.Handler(),
 		Limits: api.Limits{Connections: connections()},
 		Nodes:  n.nodes, Locate: n.placement, Status: func() any { return n.status() },
@@ -70,33 +70,17 @@ func (n *Node) build(view *cluster.View) (err error) {
 	})
 	p.coord = coordinator.New(coordinator.Config{
 		Node: n.identity.Node, Local: p.replica, Clock: p.replica, Peer: n.peerAt, Behind: n.behind,
-		Table: n.table, Hash: n.hash, Events: o.CoordinatorEvents(),
+		Table: n.table, Hash: n.hash, Name: n.nameOf, Events: o.CoordinatorEvents(),
 	})
 	p.peers = peer.New(peer.Config{
 		Cluster: view.Settings.Cluster, Node: n.identity.Node, Name: n.identity.Name, Version: n.config.Version, Start: n.identity.Start,
-		Address: n.peerAddress, Local: o.Local(local{p.replica, p.coord, n}), Events: o.PeerEvents(),
-		Inject: observe.Inject, Extract: o.Extract,
+		Address: n.peerAddress, Local: local{p.replica, p.coord, n},
 	})
 	o.Scrape(observe.Status{
 		Store: p.store.Status, Replica: p.replica.Status, Coordinator: p.coord.Status,
-		Peers: p.peers.Status, Cluster: n.cluster.Status, Ring: n.held,
 	})
 	n.parts.Store(p)
 	return nil
-}
-
-// held is this node's share of the ring.
-func (n *Node) held() observe.Ring {
-	r := observe.Ring{Epoch: n.table().Epoch}
-	for _, s := range n.table().Sets {
-		if s.Holds(n.identity.Node) {
-			r.Replica++
-		}
-		if s.Current[0] == n.identity.Node {
-			r.Primary++
-		}
-	}
-	return r
 }
 
 // member finds a node among those that are known.

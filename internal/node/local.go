@@ -49,14 +49,14 @@ func (n *Node) peerAt(id ring.NodeID) coordinator.Peer {
 	if p == nil {
 		return nil
 	}
-	return n.observer.Peer(p)
+	return p
 }
 
 // fetch reads the copy of a value at another node.
 func (n *Node) fetch(ctx context.Context, from ring.NodeID, k key.Key, _ register.Stamp) (register.Record, io.ReadCloser, error) {
 	p := n.peerAt(from)
 	if p == nil {
-		return register.Record{}, nil, coordinator.ErrUnreachable
+		return register.Record{}, nil, register.ErrUnreachable
 	}
 	return p.Read(ctx, k)
 }

@@ -175,7 +175,7 @@ func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
 
 // Run forms the cluster if need be and serves until ctx ends; then it drains: it says that it is not ready, goes on for the drain delay so
 // that balancers and peers notice, answers what has begun, and puts the store to rest. It returns nil after a clean end.
-// Its error may be a *cluster.RefusedError: the cluster does not take this node as it was started.
+// Its error may be a *cluster.RefusalError: the cluster does not take this node as it was started.
 func (n *Node) Run(ctx context.Context) error {
 	defer n.release()
 	serving, endServing := context.WithCancel(context.WithoutCancel(ctx))
@@ -282,8 +282,12 @@ func (n *Node) meet(ctx context.Context) {
 }
 
 func (n *Node) met() bool {
+	peers := n.parts.Load().peers
 	for _, m := range n.view.Load().Members {
-		if p := n.peerAt(m.Node); m.Node != n.identity.Node && (p == nil || !p.Up()) {
+		peers.To(m.Node)
+	}
+	for _, p := range peers.Status() {
+		if !p.Up {
 			return false
 		}
 	}

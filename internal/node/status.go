@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"net"
 	"strconv"
 	"time"
@@ -15,15 +16,33 @@ import (
 
 // A Status is the answer of /_cluster_status: the cluster as this node sees it.
 type Status struct {
-	Cluster    string         `json:"cluster"`
-	Node       string         `json:"node"` // who says all this
-	Epoch      uint64         `json:"epoch"`
-	Partitions int            `json:"partitions"`
-	Replicas   int            `json:"replicas"` // of each partition, as there are nodes to hold them
-	Waiting    string         `json:"waiting,omitempty"`
-	Members    []Member       `json:"members"`
-	Moves      []string       `json:"moves"` // of partitions, that are in progress
-	Etcd       cluster.Status `json:"etcd"`
+	Cluster    string   `json:"cluster"`
+	Node       string   `json:"node"` // who says all this
+	Epoch      uint64   `json:"epoch"`
+	Partitions int      `json:"partitions"`
+	Replicas   int      `json:"replicas"` // of each partition, as there are nodes to hold them
+	Waiting    string   `json:"waiting,omitempty"`
+	Members    []Member `json:"members"`
+	Moves      []string `json:"moves"` // of partitions, that are in progress
+	Etcd       Etcd     `json:"etcd"`
+}
+
+// Etcd is how the agreement between the nodes stands.
+type Etcd struct {
+	Votes     bool    `json:"votes"` // this node does
+	Voters    []Voter `json:"voters"`
+	HasLeader bool    `json:"has_leader"`
+	Connected bool    `json:"connected"` // changes of the cluster are heard of
+	Trouble   string  `json:"trouble,omitempty"`
+	Revision  int64   `json:"revision"`
+	Bytes     int64   `json:"bytes"`
+}
+
+// A Voter is a node that runs a member of etcd.
+type Voter struct {
+	Name    string `json:"name"`
+	Healthy bool   `json:"healthy"`
+	Leader  bool   `json:"leader,omitempty"`
 }
 
 // A Member is what a Status says of one node.
@@ -106,7 +125,7 @@ func (n *Node) placement(k key.Key) (api.Placement, error) {
 
 func (n *Node) status() Status {
 	view, parts := n.view.Load(), n.parts.Load()
-	s := Status{Node: n.identity.Name, Members: []Member{}, Moves: []string{}, Etcd: n.cluster.Status()}
+	s := Status{Node: n.identity.Name, Members: []Member{}, Moves: []string{}, Etcd: etcdOf(n.cluster.Status())}
 	if view == nil || parts == nil {
 		s.Waiting = n.waiting()
 		self := n.self()
@@ -128,6 +147,17 @@ func (n *Node) status() Status {
 		s.Members = append(s.Members, member)
 	}
 	return s
+}
+
+func etcdOf(at cluster.Status) Etcd {
+	e := Etcd{Votes: at.Votes, HasLeader: at.HasLeader, Connected: at.Connected, Voters: []Voter{}, Revision: at.Revision, Bytes: at.Size}
+	for _, v := range at.Voters {
+		e.Voters = append(e.Voters, Voter{Name: v.Name, Healthy: v.Healthy, Leader: v.Leader})
+	}
+	if err := cmp.Or(at.Fatal, at.LastError); err != nil {
+		e.Trouble = err.Error()
+	}
+	return e
 }
 
 // shares counts the partitions that each node holds, and those where it is first.
