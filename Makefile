@@ -47,7 +47,7 @@ fuzz: ## every fuzz test for FUZZTIME=30s
 		done; \
 	done
 
-bench: ## the figures of README.md, against bare handlers, as Markdown; ARGS='-only get' for a part
+bench: ## the figures of README.md, against bare handlers and etcd, as Markdown; ARGS='-only get' for a part
 	go run ./internal/bench $(ARGS)
 
 lint: ## format, vet, modern idioms, staticcheck, dead code, go.mod
