@@ -64,6 +64,7 @@ type Node struct {
 	observer     *observe.Observer
 	server       *api.Server
 	cluster      *cluster.Cluster
+	leave        func() // stops it; may be called again
 
 	state    atomic.Int32                 // one of telemetry's states, but for read only, which follows from the store
 	hashSeed atomic.Uint64                // of the cluster
@@ -117,6 +118,7 @@ func Open(ctx context.Context, c Config) (_ *Node, err error) {
 	if n.cluster, err = n.startCluster(ctx, known); err != nil {
 		return nil, err
 	}
+	n.leave = sync.OnceFunc(n.cluster.Stop)
 	if known != nil {
 		if err := n.build(known); err != nil {
 			return nil, err
@@ -226,7 +228,7 @@ func (n *Node) work(running, serving context.Context) error {
 	below, endBelow := context.WithCancel(context.WithoutCancel(serving)) // of what outlives the API
 	defer endBelow()
 	var group errgroup.Group
-	defer n.cluster.Stop()
+	defer n.leave()
 	if n.parts.Load() == nil {
 		if err := n.form(running); err != nil {
 			if running.Err() != nil {
@@ -308,8 +310,8 @@ func (n *Node) flush() error {
 
 // release gives back what Open took, as far as it came.
 func (n *Node) release() {
-	if n.cluster != nil {
-		n.cluster.Stop()
+	if n.leave != nil {
+		n.leave()
 	}
 	for _, l := range []net.Listener{n.listener, n.peerListener} {
 		if l != nil {
