@@ -2,10 +2,8 @@ package cluster_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -21,7 +19,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, // but for connections between etcds that etcd leaves idle
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*conn).serve"), goleak.IgnoreAnyFunction("net/http.(*connReader).backgroundRead"))
 }
 
 // patience is for a busy machine; what is waited for takes a second or two.
@@ -223,6 +223,7 @@ func connected(t *testing.T, nodes ...*node) {
 func TestAClusterForms(t *testing.T) {
 	for _, tc := range []struct{ nodes, voters int }{{1, 1}, {2, 2}, {3, 3}, {5, 5}, {7, 5}} {
 		t.Run(strconv.Itoa(tc.nodes), func(t *testing.T) {
+			t.Parallel()
 			nodes := newNodes(t, tc.nodes)
 			found(t, nodes)
 			voters := 0
@@ -248,6 +249,3 @@ func TestAClusterForms(t *testing.T) {
 		})
 	}
 }
-
-var _ = errors.New
-var _ = os.RemoveAll

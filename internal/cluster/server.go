@@ -31,6 +31,8 @@ const (
 	streamsMax = 1000      // of one client
 	pingsMin   = time.Second
 	stopLimit  = 10 * time.Second
+
+	transferLimit = 1500 * time.Millisecond
 )
 
 // token sets this software's clusters apart from other users' etcd.
@@ -112,6 +114,11 @@ func (s *server) start() {
 	go func() {
 		defer close(s.started)
 		defer s.collect()
+		defer func() { // on files that it does not expect, etcd panics
+			if cause := recover(); cause != nil {
+				s.fail(fmt.Errorf("etcd does not start: panic: %v", cause))
+			}
+		}()
 		s.ports.close()
 		etcd, err := embed.StartEtcd(s.config) // may end this goroutine: see lastWords
 		if err != nil {
@@ -204,8 +211,8 @@ func (s *server) failed() error {
 	return s.err
 }
 
-// stop closes etcd. It hands the leadership over and lets requests end, but for no longer than stopLimit: without a quorum, or after a
-// failure, there may be nobody to answer.
+// stop closes etcd. It hands the leadership over and lets requests end, but for no longer than transferLimit and stopLimit: without a
+// quorum, or after a failure, there may be nobody to answer.
 func (s *server) stop() {
 	s.mu.Lock()
 	begun := s.begun
@@ -224,12 +231,28 @@ func (s *server) stop() {
 		etcd, failed := s.etcd, s.err != nil
 		s.mu.Unlock()
 		if etcd != nil && !failed {
+			handOver(etcd)
+			etcd.Server.HardStop()
 			etcd.Close()
 		}
 	}()
 	select {
 	case <-closed:
 	case <-time.After(stopLimit):
+	}
+}
+
+// handOver gives the leadership, if it is here, to another voter, so that the others need not wait until they miss a leader. Left to
+// itself, etcd tries that for long.
+func handOver(etcd *embed.Etcd) {
+	done := make(chan struct{})
+	go func() { // ends at the latest when the server does
+		defer close(done)
+		_ = etcd.Server.TryTransferLeadershipOnShutdown()
+	}()
+	select {
+	case <-done:
+	case <-time.After(transferLimit):
 	}
 }
 
