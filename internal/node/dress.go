@@ -19,7 +19,10 @@ import (
 
 // dress builds the parts from the bottom up, each with its decorator: the whole stack in one place.
 func (n *Node) dress() (err error) {
-	o := observe.New(observe.Config{Metrics: n.config.Metrics, Tracer: n.tracer, Logger: n.logger, Hash: n.hash})
+	o := observe.New(observe.Config{
+		Metrics: n.config.Metrics, Tracer: n.tracer, Logger: n.logger, Hash: n.hash,
+		Node: n.identity.Node, NameOf: n.nameOf,
+	})
 	n.store, err = store.Open(store.Config{
 		FS: n.fs, SyncEach: n.fs.SyncEach(), Existing: n.identity.LaidOut, Partitions: len(n.table.Sets), Locate: n.locate, Events: o.StoreEvents(),
 	})
@@ -38,11 +41,11 @@ func (n *Node) dress() (err error) {
 	})
 	n.coord = coordinator.New(coordinator.Config{
 		Node: n.identity.Node, Local: n.replica, Clock: n.replica,
-		Table: func() *ring.Table { return n.table }, Hash: n.hash, Events: o.CoordinatorEvents(),
+		Table: func() *ring.Table { return n.table }, Hash: n.hash, Name: n.nameOf, Events: o.CoordinatorEvents(),
 	})
 	n.server, err = api.New(api.Config{
 		Keys: o.Keys(n.coord), MaxValueSize: n.config.MaxValueSize, Writable: n.store.Writable,
-		Events: o.Requests(), Trace: observe.Trace,
+		Events: o.Requests(), Trace: observe.Trace, Hop: o.Hop,
 		Health: func() error { return nil }, Ready: n.ready, Metrics: n.config.Metrics.Handler(),
 		Limits: api.Limits{Connections: connections()},
 		Nodes:  n.nodes, Locate: n.placement, Status: func() any { return n.status() },
@@ -64,6 +67,14 @@ func connections() int {
 		return connectionsMax
 	}
 	return max(1, int(min(limit.Cur/2, connectionsMax)))
+}
+
+// nameOf is a node's name, for people.
+func (n *Node) nameOf(node ring.NodeID) string {
+	if node == n.identity.Node {
+		return n.identity.Name
+	}
+	return node.String()
 }
 
 // scraped is the node's state as /metrics shows it.
