@@ -116,6 +116,8 @@ type remote struct {
 
 func (r remote) Up() bool { return !r.known.Load() }
 
+func (r remote) Ready() bool { return true }
+
 func (r remote) Why() string { return "down for 40s" }
 
 // pass waits until a message gets no answer, or says at once why not, or lets it through.

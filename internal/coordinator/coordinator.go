@@ -220,6 +220,15 @@ func (c *Coordinator) up(node ring.NodeID) bool {
 	return p != nil && p.Up()
 }
 
+// ready tells whether that node may be handed requests.
+func (c *Coordinator) ready(node ring.NodeID) bool {
+	if node == c.node {
+		return true
+	}
+	p := c.peer(node)
+	return p != nil && p.Up() && p.Ready()
+}
+
 // Status tells how things stand.
 func (c *Coordinator) Status() Status {
 	keys, waiting := c.turns.status()

@@ -124,7 +124,7 @@ func (p *passage) next(ctx context.Context) (ring.NodeID, bool) {
 		return p.node, true
 	}
 	for node := range p.set.Members() {
-		if p.fresh(node) && p.up(node) {
+		if p.fresh(node) && p.Coordinator.ready(node) {
 			return node, true
 		}
 	}

@@ -36,8 +36,10 @@ type Peer interface {
 	Carry(ctx context.Context, k key.Key, o register.Order) (register.Report, error)
 	// Get has a linearizable read coordinated there. body is nil unless rec.Present(); the caller closes it, and keeps ctx until then.
 	Get(ctx context.Context, k key.Key) (rec register.Record, body io.ReadSeekCloser, err error)
-	// Up tells whether it is worth asking: it was heard of within the last moments, and is not draining.
+	// Up tells whether it is worth asking: it was heard of within the last moments.
 	Up() bool
+	// Ready tells whether it takes requests besides: a node that drains answers for its copies, but coordinates nothing new.
+	Ready() bool
 }
 
 // Clock draws this node's stamps: above the given time, and below the durable ceiling.

@@ -37,7 +37,7 @@ func (c *Coordinator) forward(ctx context.Context, k key.Key, set ring.Set) (reg
 	asked, until := ring.NodeID(0), time.Now().Add(c.patience)
 	var cause error
 	for node := range set.Members() {
-		if !c.up(node) || !time.Now().Before(until) {
+		if !c.ready(node) || !time.Now().Before(until) {
 			continue
 		}
 		c.told(ctx, asked, node, cause)

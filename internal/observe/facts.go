@@ -93,8 +93,8 @@ func (o *Observer) ReplicaEvents() replica.Events {
 	}
 }
 
-// CoordinatorEvents counts what operations meet on their way, and tells it in their spans.
-func (o *Observer) CoordinatorEvents() coordinator.Events {
+// CoordinatorEvents counts what operations of the node with that number meet on their way, and tells it in their spans.
+func (o *Observer) CoordinatorEvents(self ring.NodeID) coordinator.Events {
 	m := o.metrics
 	return coordinator.Events{
 		Overloaded: func(_ context.Context, where string) {
@@ -108,14 +108,18 @@ func (o *Observer) CoordinatorEvents() coordinator.Events {
 		},
 		Forwarded: func(ctx context.Context, to ring.NodeID, reason string) {
 			m.Forwards.At(telemetry.Forwards.Position(reason)).Inc()
-			o.handed(ctx, to)
+			coordinated(ctx, to)
 			if span := telemetry.SpanOf(ctx); span.Recording() {
 				span.Event("forward", nodeKey.String(o.name(to)), reasonKey.String(reason))
 			}
 		},
 		TakenOver: func(ctx context.Context, from, to ring.NodeID, cause error) {
 			m.Takeovers.At(takeover(cause)).Inc()
-			o.handed(ctx, to)
+			by := to
+			if to == self {
+				by = 0
+			}
+			coordinated(ctx, by)
 			if span := telemetry.SpanOf(ctx); span.Recording() {
 				span.Event("takeover", nodeKey.String(o.name(to)), fromKey.String(o.name(from)), resultKey.String(fmt.Sprint(cause)))
 			}

@@ -18,7 +18,7 @@ func TestFactsAreCountedAndTold(t *testing.T) {
 	m, log := telemetry.NewMetrics(telemetry.Build{}), &lines{}
 	o := logging(t, m, log, "info")
 	ctx := t.Context()
-	disk, local, operations := o.StoreEvents(), o.ReplicaEvents(), o.CoordinatorEvents()
+	disk, local, operations := o.StoreEvents(), o.ReplicaEvents(), o.CoordinatorEvents(1)
 	for _, tc := range []struct {
 		name   string
 		happen func()

@@ -22,9 +22,9 @@ func TestARequestKnowsWhoCoordinatedIt(t *testing.T) {
 	}
 	o := observe.New(observe.Config{
 		Metrics: m, Tracer: tracer, Logger: quiet(), Hash: func(key.Key) uint64 { return 1 },
-		Node: 1, NameOf: func(node ring.NodeID) string { return "node_" + node.String() },
+		Name: "node_n1", NameOf: func(node ring.NodeID) string { return "node_" + node.String() },
 	})
-	events, dressed := o.CoordinatorEvents(), o.Keys(&part{})
+	events, dressed := o.CoordinatorEvents(1), o.Keys(&part{})
 	for _, tc := range []struct {
 		name        string
 		happen      func(ctx context.Context)

@@ -36,8 +36,8 @@ type Config struct {
 	Tracer  *telemetry.Tracer
 	Logger  hclog.Logger
 	Hash    func(key.Key) uint64     // of a key, for spans and log lines: keys themselves are nobody's business
-	Node    ring.NodeID              // this node's number
-	NameOf  func(ring.NodeID) string // a node's name; nil: its number
+	Name    string                   // of this node
+	NameOf  func(ring.NodeID) string // of another; nil: its number
 	Slow    time.Duration            // requests that take longer are logged; 0: SlowRequest
 }
 
@@ -50,7 +50,7 @@ type Observer struct {
 	tracer  *telemetry.Tracer
 	logger  hclog.Logger
 	hash    func(key.Key) uint64
-	node    ring.NodeID
+	self    string
 	name    func(ring.NodeID) string
 	slow    time.Duration
 }
@@ -63,7 +63,7 @@ func New(c Config) *Observer {
 	if c.NameOf == nil {
 		c.NameOf = ring.NodeID.String
 	}
-	return &Observer{metrics: c.Metrics, tracer: c.Tracer, logger: c.Logger, hash: c.Hash, node: c.Node, name: c.NameOf, slow: c.Slow}
+	return &Observer{metrics: c.Metrics, tracer: c.Tracer, logger: c.Logger, hash: c.Hash, self: c.Name, name: c.NameOf, slow: c.Slow}
 }
 
 // Trace is how the API learns what was decided for a request: what its response and its errors carry.
@@ -76,22 +76,22 @@ func Trace(ctx context.Context) (traceparent, traceID string) {
 	return traceparent, traceparent[len("00-") : len("00-")+2*len(t.ID)]
 }
 
-// Hop is how the API learns who coordinated a request's operation, and over how many hops; "" if none was begun.
+// Hop is how the API learns who coordinated a request's operation, and how many hops away that was; "" if none was begun.
 func (o *Observer) Hop(ctx context.Context) (coordinator string, hops int) {
 	r := requestOf(ctx)
-	if r == nil || r.coordinator == 0 {
+	switch {
+	case r == nil || !r.coordinated:
 		return "", 0
+	case r.coordinator == 0:
+		return o.self, 0
 	}
-	if r.coordinator != o.node {
-		hops = 1
-	}
-	return o.name(r.coordinator), hops
+	return o.name(r.coordinator), 1
 }
 
-// handed notes that a node coordinates the request's operation from now on.
-func (o *Observer) handed(ctx context.Context, to ring.NodeID) {
+// coordinated notes that a node, 0 for this one, coordinates the request's operation from now on.
+func coordinated(ctx context.Context, by ring.NodeID) {
 	if r := requestOf(ctx); r != nil {
-		r.coordinator = to
+		r.coordinated, r.coordinator = true, by
 	}
 }
 

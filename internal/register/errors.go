@@ -25,6 +25,13 @@ var (
 	ErrStopped = errors.New("the node is shutting down")
 )
 
+// A NotReadyError says that the node does not serve keys yet; nothing was begun.
+type NotReadyError struct {
+	Why string
+}
+
+func (e *NotReadyError) Error() string { return "this node does not serve yet: " + e.Why }
+
 // An UnknownError says that a write was begun and its outcome cannot be told: it may have been applied, or be applied later.
 type UnknownError struct {
 	Cause error
