@@ -76,7 +76,7 @@ func (b *bench) startBare(ctx context.Context, keys int) (*bare, error) {
 			return nil, err
 		}
 	}
-	ports, err := acceptance.FreePorts()
+	ports, err := acceptance.FreePorts(acceptance.Host)
 	if err != nil {
 		return nil, err
 	}

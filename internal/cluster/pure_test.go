@@ -290,7 +290,10 @@ func TestEtcdIsQuiet(t *testing.T) {
 	if told != logTimes {
 		t.Errorf("told %d times, want %d", told, logTimes)
 	}
-	newLogger(nil, nil).Warn("nobody listens")
+	l.Warn(chatter()[0])
+	if told != logTimes {
+		t.Error("chatter was told of")
+	}
 }
 
 func TestWasteIsWorthWhileOnly(t *testing.T) {
