@@ -15,8 +15,8 @@ import (
 )
 
 func initial(names string) (list []Initial) {
-	for i, name := range strings.Fields(names) {
-		list = append(list, Initial{Name: name, Host: "h" + name, Port: 2380 + i%1})
+	for _, name := range strings.Fields(names) {
+		list = append(list, Initial{Name: name, Host: "h" + name, Port: 2380})
 	}
 	return list
 }

@@ -103,7 +103,7 @@ func TestAStartNeedsNobody(t *testing.T) {
 	}
 	until(t, "it says that it is not connected", func() bool { return alone.running.Status().LastError != nil })
 	s := alone.running.Status()
-	if s.Connected || s.HasLeader || !s.Votes || s.Epoch != 1 || s.Members != 3 || s.Replicas != 16 {
+	if s.Connected || s.HasLeader || !s.Votes || s.Epoch != 1 || s.Members != 3 || s.Primary+s.Replicas != 16 {
 		t.Errorf("alone its status is %+v", s)
 	}
 	began = time.Now()
