@@ -1,6 +1,6 @@
 # Every target is what CI runs; there is no second truth. Needed: Go, git, make and a module proxy, unless a line says otherwise.
 .DEFAULT_GOAL := help
-.PHONY: help build run caddy cluster test test-system race simulate mutants fuzz bench lint rewrite reproducible vulnerabilities clean
+.PHONY: help build run caddy cluster test test-system race simulate mutants fuzz bench lint rewrite proto reproducible vulnerabilities clean
 
 BINARY    := bin/estorajed
 ARGS      ?=
@@ -62,7 +62,7 @@ fuzz: ## every fuzz test for FUZZTIME=30s
 		done; \
 	done
 
-bench: ## the figures of README.md, against bare handlers, as Markdown; ARGS='-only get' for a part
+bench: ## the figures of README.md, against bare handlers and etcd, as Markdown; ARGS='-only get' for a part
 	go run ./internal/bench $(ARGS)
 
 lint: ## format, vet, modern idioms, staticcheck, dead code, go.mod
@@ -75,6 +75,11 @@ lint: ## format, vet, modern idioms, staticcheck, dead code, go.mod
 
 rewrite: ## write golden files and the tables of README.md anew; read the diff
 	go test $$(grep -rl --include='*_test.go' '"rewrite"' cmd internal | xargs -n 1 dirname | sort -u | sed 's|^|./|') -rewrite
+
+proto: ## the code of the messages between nodes, from internal/peer/wire/peer.proto (needs protoc)
+	@plugins=$$(mktemp -d) && trap 'rm -rf "$$plugins"' EXIT && \
+		go build -modfile=.ci/tools.mod -o "$$plugins/" google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc && \
+		PATH="$$plugins:$$PATH" protoc --go_out=paths=source_relative:. --go-grpc_out=paths=source_relative:. internal/peer/wire/peer.proto
 
 reproducible: build ## build a clean clone elsewhere: the same commit must give the same bytes
 	@clone=$$(mktemp -d) && trap 'rm -rf "$$clone"' EXIT && \

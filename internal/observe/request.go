@@ -156,11 +156,13 @@ func class(status int) int { return min(max(status/100-1, telemetry.Class1xx), t
 func (q *requests) log(ctx context.Context, state *request, s api.Summary, slow bool) {
 	level := hclog.Debug
 	switch {
+	case s.Route == api.RouteReady || s.Route == api.RouteHealth: // a probe that hears 'not now' has its answer, and will ask again
 	case s.Status == http.StatusInternalServerError:
 		level = hclog.Error
 	case (s.Status > http.StatusInternalServerError || slow || state.cause != nil) && q.lines.take(time.Now()):
 		level = hclog.Warn
-	case !q.logger.IsDebug():
+	}
+	if level == hclog.Debug && !q.logger.IsDebug() {
 		return
 	}
 	message := "request"

@@ -239,9 +239,13 @@ func (s *Store) uncover(it *item) {
 // fileTurn writes one key file behind.
 func (s *Store) fileTurn() (bool, time.Duration) {
 	s.mu.Lock()
-	job, ok := s.m.nextFile()
+	due := s.m.filesDue()
+	var job fileJob
+	if due {
+		job, due = s.m.nextFile()
+	}
 	s.mu.Unlock()
-	if !ok {
+	if !due {
 		return s.sweepTurn()
 	}
 	remind(s.fileWork) // there may be more, for another writer

@@ -149,7 +149,7 @@ var (
 	}}
 	CodeClasses = Label{"code_class", []string{Class1xx: "1xx", Class2xx: "2xx", Class3xx: "3xx", Class4xx: "4xx", Class5xx: "5xx"}}
 	Rejections  = Label{"reason", []string{
-		"bad_key", "bad_request", "malformed", "method", "too_large", "slow", "overload", "full", "failed", "draining", "other",
+		"bad_key", "bad_request", "malformed", "method", "too_large", "slow", "overload", "full", "failed", "draining", "not_ready", "other",
 	}}
 	Ops         = Label{"op", []string{OpGet: "get", OpPut: "put", OpDelete: "delete"}}
 	Consistency = Label{"consistency", []string{Linearizable: "linearizable", Eventual: "eventual"}}
