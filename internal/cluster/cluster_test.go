@@ -2,10 +2,9 @@ package cluster_test
 
 import (
 	"context"
-	"errors"
+	"flag"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -20,8 +19,13 @@ import (
 	"github.com/estorajed/estorajed/internal/ring"
 )
 
+// TestMain lets more tests run at once than there are processors: most of the time they wait for an election, or for nothing to come.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	m.Run()
 }
 
 // patience is for a busy machine; what is waited for takes a second or two.
@@ -223,6 +227,7 @@ func connected(t *testing.T, nodes ...*node) {
 func TestAClusterForms(t *testing.T) {
 	for _, tc := range []struct{ nodes, voters int }{{1, 1}, {2, 2}, {3, 3}, {5, 5}, {7, 5}} {
 		t.Run(strconv.Itoa(tc.nodes), func(t *testing.T) {
+			t.Parallel()
 			nodes := newNodes(t, tc.nodes)
 			found(t, nodes)
 			voters := 0
@@ -249,5 +254,18 @@ func TestAClusterForms(t *testing.T) {
 	}
 }
 
-var _ = errors.New
-var _ = os.RemoveAll
+func TestAStopLeavesNothingBehind(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	nodes := newNodes(t, 3)
+	found(t, nodes)
+	for _, n := range nodes {
+		n.run()
+	}
+	connected(t, nodes...)
+	for _, n := range nodes {
+		n.stop()
+	}
+	goleak.VerifyNone(t, before, // but for connections between etcds, which etcd leaves idle
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*conn).serve"), goleak.IgnoreAnyFunction("net/http.(*connReader).backgroundRead"))
+}

@@ -137,7 +137,7 @@ func (c *Cluster) accept(b board) error {
 	if err := b.decode(initialKey, &began); err != nil {
 		return err
 	}
-	if d := differences(names(c.config.Initial), began); d != "" {
+	if d := differences(began, names(c.config.Initial)); d != "" {
 		return refuse("-initialCluster is not the list that this cluster was created with (%s): give all nodes the same list", d)
 	}
 	return nil

@@ -39,7 +39,6 @@ func (c *Cluster) holdLease(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer c.leaseGone()
 	renewals, err := etcd.KeepAlive(clientv3.WithRequireLeader(ctx), id)
 	if err != nil {
 		return err

@@ -121,7 +121,7 @@ func (c Config) judge(voters []Initial, other Initial, a answer) (complaint stri
 		case n.Name != other.Name:
 			return fmt.Sprintf("%s, which says that it is %s: give every node its own address", other, n.Name), nil
 		case differences(written(c.Initial), n.Initial) != "":
-			return fmt.Sprintf("%s, which was started with another -initialCluster (%s): give all nodes the same list", other, differences(n.Initial, written(c.Initial))), nil
+			return fmt.Sprintf("%s, which was started with another -initialCluster (%s): give all nodes the same list", other, differences(written(c.Initial), n.Initial)), nil
 		case n.MaxVoters != c.Wanted.MaxVoters:
 			return fmt.Sprintf("%s, which was started with -max-voters %d, this node with %d: give all nodes the same", other, n.MaxVoters, c.Wanted.MaxVoters), nil
 		}
@@ -138,9 +138,7 @@ func (c Config) judge(voters []Initial, other Initial, a answer) (complaint stri
 	for _, v := range voters {
 		wanted = append(wanted, v.peerURL())
 	}
-	slices.Sort(known)
-	slices.Sort(wanted)
-	if d := differences(known, wanted); d != "" {
+	if d := differences(wanted, known); d != "" {
 		return fmt.Sprintf("%s, whose etcd has other voters than -initialCluster makes here (%s): give all nodes the same list", other, d), nil
 	}
 	return "", nil

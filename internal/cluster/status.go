@@ -38,6 +38,7 @@ type known struct {
 	lastError     error
 	fatal         error
 	leaseEnd      time.Time
+	leaseless     bool // told of already
 	replicas      int
 	primary       int
 }
@@ -153,13 +154,16 @@ func (c *Cluster) fail(cause error) {
 func (c *Cluster) leaseHeld(until time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.known.leaseEnd = until
+	c.known.leaseEnd, c.known.leaseless = until, false
 }
 
-func (c *Cluster) leaseGone() { c.leaseHeld(time.Time{}) }
-
+// leaseLost is told of once, until there is a lease again.
 func (c *Cluster) leaseLost(cause error) {
-	if c.config.Events.LeaseLost != nil {
+	c.mu.Lock()
+	first := !c.known.leaseless
+	c.known.leaseless = true
+	c.mu.Unlock()
+	if first && c.config.Events.LeaseLost != nil {
 		c.config.Events.LeaseLost(cause)
 	}
 }

@@ -36,13 +36,13 @@ func written(initial []Initial) []string {
 	return list
 }
 
-// differences tells how two lists of nodes differ, for people; "" if they do not.
-func differences(mine, theirs []string) string {
+// differences tells how a list differs from another, for people; "" if it does not.
+func differences(from, list []string) string {
 	var parts []string
-	if more := without(mine, theirs); len(more) > 0 {
+	if more := without(from, list); len(more) > 0 {
 		parts = append(parts, "it lacks "+strings.Join(more, ", "))
 	}
-	if more := without(theirs, mine); len(more) > 0 {
+	if more := without(list, from); len(more) > 0 {
 		parts = append(parts, "it has "+strings.Join(more, ", "))
 	}
 	return strings.Join(parts, " and ")

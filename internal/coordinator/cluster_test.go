@@ -41,6 +41,7 @@ type member struct {
 	fatal func(m register.Message) bool // it dies as it sends that message
 	dead  chan struct{}                 // closed when it has
 	dying sync.Once
+	far   sync.WaitGroup // operations that were handed to it
 }
 
 var errDown = fmt.Errorf("%w: the connection was refused", register.ErrUnreachable)
@@ -86,6 +87,7 @@ func newWideCluster(t testing.TB, n, replicas int, change func(i int, c *coordin
 	}
 	t.Cleanup(func() {
 		for _, m := range c.nodes {
+			m.far.Wait()
 			m.Wait()
 			for _, w := range m.store.Wrong() {
 				t.Error(w)
@@ -168,13 +170,13 @@ func (r remote) Carry(ctx context.Context, k key.Key, o register.Order) (registe
 		return register.Report{Err: err}, nil
 	}
 	reports := make(chan register.Report, 1)
-	go func() {
+	r.far.Go(func() {
 		report := r.Coordinator.Carry(ctx, k, o)
 		if r.mute > 0 {
 			<-time.After(r.mute)
 		}
 		reports <- report
-	}()
+	})
 	select {
 	case report := <-reports:
 		return report, nil

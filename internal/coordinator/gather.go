@@ -40,6 +40,7 @@ type hearing struct {
 	node    ring.NodeID
 	round   uint32
 	waiting bool           // for its answer
+	late    bool           // it was waited for in vain
 	version register.Stamp // that it showed, or accepted
 	err     error
 }
@@ -100,14 +101,15 @@ func (r *carriage) gather(ctx context.Context, out []register.Message, now time.
 				pace = f.after(roundLimit)
 			}
 		case <-pace:
+			r.late(round, now)
 			if len(f.held) == 0 {
 				r.op.Timeout()
 				continue
 			}
-			r.slow.mark(f.heard, round, now)
 			r.release(ctx)
 			pace = f.after(roundLimit - hedgeDelay)
 		case <-r.expired():
+			r.late(round, now)
 			r.op.Expire()
 		case <-r.cancelled(ctx):
 			return ctx.Err()
@@ -133,6 +135,16 @@ func (f *fan) waits(round uint32) bool {
 		}
 	}
 	return false
+}
+
+// late notes who has not answered yet in that round, which began before: they are asked last for a while.
+func (r *carriage) late(round uint32, before time.Time) {
+	for i := range r.fan.heard {
+		if h := &r.fan.heard[i]; h.waiting && h.round == round {
+			h.late = true
+			r.slow.mark(h.node, before.Add(slowFor))
+		}
+	}
 }
 
 // after is the phase's timer, set anew.
@@ -273,7 +285,7 @@ func (r *carriage) keep(d *reply) {
 	}
 	for i := range f.heard {
 		if h := &f.heard[i]; h.node == d.message.To && h.round == d.message.Round {
-			h.waiting, h.err = false, d.err
+			h.waiting, h.late, h.err = false, false, d.err
 			h.version = d.answer.Record.Version
 			if d.answer.Reply == register.Accepted {
 				h.version = d.message.Record.Version

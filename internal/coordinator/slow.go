@@ -14,17 +14,11 @@ type slow struct {
 
 func (s *slow) at(node ring.NodeID) *atomic.Int64 { return &s.until[int(node)%len(s.until)] }
 
-// is tells whether the node was late within slowFor.
+// is tells whether the node was late a moment ago.
 func (s *slow) is(node ring.NodeID, now time.Time) bool {
 	until := s.at(node).Load()
 	return until > 0 && now.UnixNano() < until
 }
 
-// mark notes who has not answered yet in that round.
-func (s *slow) mark(heard []hearing, round uint32, now time.Time) {
-	for i := range heard {
-		if heard[i].waiting && heard[i].round == round {
-			s.at(heard[i].node).Store(now.Add(slowFor).UnixNano())
-		}
-	}
-}
+// mark notes that the node was late.
+func (s *slow) mark(node ring.NodeID, until time.Time) { s.at(node).Store(until.UnixNano()) }

@@ -72,6 +72,9 @@ func (c *Coordinator) spread(ctx context.Context, k key.Key, set ring.Set, id re
 	if err == nil {
 		err = s.settle(ctx, value)
 	}
+	if errors.Is(err, errNoMajority) {
+		err = c.lacking(k, set, s.cause(), s.heard())
+	}
 	cancel() // who has not staged it by now is not waited for
 	s.leave(err)
 	if err == nil {
@@ -81,9 +84,6 @@ func (c *Coordinator) spread(ctx context.Context, k key.Key, set ring.Set, id re
 		if replica := c.at(t.node); replica != nil && t.staged() {
 			c.stragglers.Go(func() { replica.Unstage(t.value) })
 		}
-	}
-	if errors.Is(err, errNoMajority) {
-		return register.Value{}, c.lacking(k, set, s.cause(), s.heard())
 	}
 	return register.Value{}, err
 }
@@ -361,9 +361,7 @@ func (s *spread) leave(err error) {
 		s.end = err
 	}
 	for _, t := range s.taps {
-		if !t.left {
-			t.left, t.err = true, errBehind
-		}
+		t.left = true
 	}
 	s.wake()
 }

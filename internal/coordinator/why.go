@@ -31,8 +31,8 @@ func (c *Coordinator) lacking(k key.Key, set ring.Set, cause error, heard []hear
 	return quorum
 }
 
-// explain fills in where a quorum is missing and whose answers lacked. A replica that was not asked, as the others could not have made up a
-// quorum with it, counts as one that answered.
+// explain fills in where a quorum is missing and whose answers lacked. A replica that was not asked, or not waited for, as the others could not
+// make up a quorum with it anyway, counts as one that answered.
 func (c *Coordinator) explain(k key.Key, set ring.Set, quorum *register.QuorumError, heard []hearing) {
 	quorum.Partition, _ = c.place(k)
 	quorum.RetryAfter = retryAfter
@@ -54,9 +54,9 @@ func (c *Coordinator) silence(node ring.NodeID, heard []hearing) string {
 	reached := c.up(node)
 	if i := slices.IndexFunc(heard, func(h hearing) bool { return h.node == node }); i >= 0 {
 		switch h := heard[i]; {
-		case h.waiting:
+		case h.late:
 			return "gave no answer"
-		case h.err == nil:
+		case h.waiting || h.err == nil:
 			return ""
 		case !errors.Is(h.err, register.ErrUnreachable):
 			return saying(h.err)

@@ -31,6 +31,7 @@ type parts struct {
 func (n *Node) observe() {
 	n.observer = observe.New(observe.Config{
 		Metrics: n.config.Metrics, Tracer: n.tracer, Logger: n.logger, Hash: n.hash,
+		Name: n.identity.Name, NameOf: n.nameOf,
 	})
 	n.observer.Scrape(observe.Status{Node: n.scraped})
 }
@@ -40,7 +41,7 @@ func (n *Node) serveHTTP() (*api.Server, error) {
 	o := n.observer
 	return api.New(api.Config{
 		Keys: o.Keys(gate{n}), MaxValueSize: n.config.MaxValueSize, Writable: n.writable,
-		Events: o.Requests(), Trace: observe.Trace,
+		Events: o.Requests(), Trace: observe.Trace, Hop: o.Hop,
 		Health: func() error { return nil }, Ready: n.ready, Metrics: n.config.Metrics.Handler(),
 		Limits: api.Limits{Connections: connections()},
 		Nodes:  n.nodes, Locate: n.placement, Status: func() any { return n.status() },
@@ -70,7 +71,7 @@ func (n *Node) build(view *cluster.View) (err error) {
 	})
 	p.coord = coordinator.New(coordinator.Config{
 		Node: n.identity.Node, Local: p.replica, Clock: p.replica, Peer: n.peerAt, Behind: n.behind,
-		Table: n.table, Hash: n.hash, Name: n.nameOf, Events: o.CoordinatorEvents(),
+		Table: n.table, Hash: n.hash, Name: n.nameOf, Events: o.CoordinatorEvents(n.identity.Node),
 	})
 	p.peers = peer.New(peer.Config{
 		Cluster: view.Settings.Cluster, Node: n.identity.Node, Name: n.identity.Name, Version: n.config.Version, Start: n.identity.Start,

@@ -17,6 +17,7 @@ import (
 
 	"github.com/estorajed/estorajed/internal/api"
 	"github.com/estorajed/estorajed/internal/key"
+	"github.com/estorajed/estorajed/internal/ring"
 	"github.com/estorajed/estorajed/internal/telemetry"
 )
 
@@ -55,7 +56,11 @@ type request struct {
 	of    *http.Request
 	route int // position
 	span  telemetry.Span
-	cause error // why it failed; touched by the request's own goroutine only
+
+	// Touched by the request's own goroutine only.
+	cause       error       // why it failed
+	coordinated bool        // its operation was begun
+	coordinator ring.NodeID // of that; 0: this node
 }
 
 type requestKey struct{}

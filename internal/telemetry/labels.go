@@ -124,6 +124,20 @@ const (
 	ByScrub
 )
 
+// Positions of the label reason of forwarded operations.
+const (
+	ForwardNoCopy = iota
+	ForwardPreferred
+)
+
+// Positions of the label cause of takeovers.
+const (
+	TakeoverUnreachable = iota
+	TakeoverLate
+	TakeoverLost
+	TakeoverFailed
+)
+
 // Positions of the label state.
 const (
 	StateStarting = iota
@@ -160,7 +174,11 @@ var (
 	}}
 	Phases    = Label{"phase", []string{PhaseLook: "look", PhasePrepare: "prepare", PhaseAccept: "accept", PhaseLearn: "learn"}}
 	Overloads = Label{"where", []string{"operations", "turn", "patience", "other"}}
-	StoreOps  = Label{"op", []string{
+	Forwards  = Label{"reason", []string{ForwardNoCopy: "no_copy", ForwardPreferred: "preferred"}}
+	Takeovers = Label{"cause", []string{
+		TakeoverUnreachable: "unreachable", TakeoverLate: "late", TakeoverLost: "lost", TakeoverFailed: "failed",
+	}}
+	StoreOps = Label{"op", []string{
 		StoreHead: "head", StoreRead: "read", StoreStage: "stage", StorePut: "put", StoreRaiseCeiling: "raise_ceiling",
 	}}
 	DoneFailed  = Label{"result", []string{Done: "ok", Failed: "error"}}
