@@ -17,7 +17,7 @@ const (
 	retryPause    = 500 * time.Millisecond // after the disk was found full
 	housekeep     = time.Second            // between two looks at the free space and at an idle journal
 	drainPatience = 20 * time.Second       // for the files and the checkpoint at the end
-	bufferKept    = 2 * batchMax           // bytes of batch buffer that are not given back
+	bufferKept    = 2 * defaultBatchBytes  // bytes of batch buffer that are not given back
 	membersKept   = 128                    // callers that a Synced event names
 )
 
