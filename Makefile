@@ -1,13 +1,16 @@
 # Every target is what CI runs; there is no second truth. Needed: Go, git, make and a module proxy, unless a line says otherwise.
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-system race simulate mutants fuzz bench lint rewrite proto reproducible vulnerabilities clean
+.PHONY: help build run caddy cluster test test-system race simulate simulate-store mutants fuzz bench lint rewrite proto reproducible vulnerabilities clean
 
 BINARY    := bin/estorajed
 ARGS      ?=
 SEED      ?=
+PROFILE   ?=
 SECONDS   ?= 60
 FUZZTIME  ?= 30s
 VULNDB    ?=
+DATA      ?= data/cluster
+CADDY     := v2.11.9
 VERSION    = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION   = $(shell git rev-parse -q --verify HEAD 2>/dev/null || echo unknown)
 TOOL      := go tool -modfile=.ci/tools.mod
@@ -23,7 +26,20 @@ build: ## bin/estorajed, static, stamped with version and revision
 run: build ## build and start one node, its data in ./data; ARGS='-port 8080' for flags
 	exec $(BINARY) $(ARGS)
 
-test: ## all tests that need neither root nor Debian packages
+# Built within the module cache, by Caddy's own go.mod and go.sum; 'go install' gives it no version. Newer ones may want a newer Go.
+caddy: ## bin/caddy, the balancer of make cluster and of the tests; takes some two minutes, once
+	@test "$$(bin/caddy version 2>/dev/null)" = $(CADDY) || { \
+		echo 'building Caddy $(CADDY)'; \
+		dir=$$(go mod download -json github.com/caddyserver/caddy/v2@$(CADDY) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') && \
+		CGO_ENABLED=0 GOWORK=off go build -C "$$dir" -trimpath -buildvcs=false \
+			-ldflags '-s -w -X github.com/caddyserver/caddy/v2.CustomVersion=$(CADDY)' -o '$(CURDIR)/bin/caddy' ./cmd/caddy; \
+	}
+
+cluster: build caddy ## three nodes and Caddy on this machine, until Ctrl-C; DATA=data/cluster
+	@go build -o bin/local ./internal/local
+	@exec bin/local -data $(DATA)
+
+test: caddy ## all tests that need neither root nor Debian packages
 	go vet ./...
 	go test -timeout 15m ./...
 
@@ -33,7 +49,10 @@ test-system: ## power cuts, full disks and other tests that need root and Debian
 race: ## the tests of all rooms under the race detector, with invariants checked (needs a C compiler)
 	go test -race -timeout 30m $(ROOMS)
 
-simulate: ## the store over a simulated disk with crashes; SEED=42 replays one run, SECONDS=600 runs longer
+simulate: ## a whole cluster in one process, from seeds, with all that can go wrong; SEED=42 replays one run, SECONDS=600 runs longer
+	go test ./internal/simulation -run '^TestSimulation$$' -count=1 -timeout 0 -v -args -seconds=$(SECONDS) $(if $(SEED),-seed=$(SEED)) $(if $(PROFILE),-profile='$(PROFILE)')
+
+simulate-store: ## the store alone over a simulated disk with crashes; SEED and SECONDS as above
 	go test ./internal/store -run '^TestSimulation$$' -count=1 -timeout 0 -v -args -seconds=$(SECONDS) $(if $(SEED),-seed=$(SEED))
 
 mutants: ## deliberate bugs, each of which the simulation must catch
@@ -47,7 +66,7 @@ fuzz: ## every fuzz test for FUZZTIME=30s
 		done; \
 	done
 
-bench: ## the figures of README.md, against bare handlers, as Markdown; ARGS='-only get' for a part
+bench: ## the figures of README.md, against bare handlers and etcd, as Markdown; ARGS='-only get' for a part
 	go run ./internal/bench $(ARGS)
 
 lint: ## format, vet, modern idioms, staticcheck, dead code, go.mod

@@ -183,8 +183,11 @@ type Peer struct {
 // Node is its number.
 func (p *Peer) Node() ring.NodeID { return p.node }
 
-// Up tells whether it is worth asking: it is heard of, and takes requests.
-func (p *Peer) Up() bool {
+// Up tells whether it is heard of.
+func (p *Peer) Up() bool { return p.standing.Load().session != nil }
+
+// Ready tells whether it takes requests, as it said last.
+func (p *Peer) Ready() bool {
 	s := p.standing.Load().session
 	return s != nil && s.state().Ready
 }
