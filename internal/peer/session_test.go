@@ -109,7 +109,7 @@ func checkUnreachable(t *testing.T, to *Peer) {
 		t.Errorf("table: %v", err)
 	}
 	to.Unstage(register.Value{Stage: at(1, 1)})
-	if to.Up() {
+	if to.Up() || to.Ready() {
 		t.Error("it counts as up")
 	}
 }
@@ -186,13 +186,18 @@ func TestHeartbeatsTellHowANodeStands(t *testing.T) {
 	server.local.epoch.Store(7)
 	server.local.ready.Store(false)
 	eventually(t, func() error {
-		if s := to.status(); !s.Up || s.Ready || s.Epoch != 7 || s.RTT == 0 || to.Up() {
+		if s := to.status(); !s.Up || s.Ready || s.Epoch != 7 || s.RTT == 0 || !to.Up() || to.Ready() {
 			return fmt.Errorf("%+v", s)
 		}
 		return nil
 	})
 	server.local.ready.Store(true)
-	up(t, to)
+	eventually(t, func() error {
+		if !to.Ready() {
+			return errors.New("it still counts as not ready")
+		}
+		return nil
+	})
 	if s := to.status(); s.Node != 2 || s.Start != 1 || s.Release != "test" || s.Cause != nil || time.Since(s.Since) > patience {
 		t.Errorf("%+v", s)
 	}

@@ -108,6 +108,7 @@ const (
 	Fault_CANCELED     Fault_Code = 12
 	Fault_DEADLINE     Fault_Code = 13
 	Fault_OTHER_LIFE   Fault_Code = 14 // the receiver is not the life that was meant; nothing was begun
+	Fault_NOT_READY    Fault_Code = 15
 )
 
 // Enum value maps for Fault_Code.
@@ -128,6 +129,7 @@ var (
 		12: "CANCELED",
 		13: "DEADLINE",
 		14: "OTHER_LIFE",
+		15: "NOT_READY",
 	}
 	Fault_Code_value = map[string]int32{
 		"TEXT":         0,
@@ -145,6 +147,7 @@ var (
 		"CANCELED":     12,
 		"DEADLINE":     13,
 		"OTHER_LIFE":   14,
+		"NOT_READY":    15,
 	}
 )
 
@@ -1568,7 +1571,7 @@ func (x *Given) GetFault() *Fault {
 type Fault struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          Fault_Code             `protobuf:"varint,1,opt,name=code,proto3,enum=estorajed.peer.v1.Fault_Code" json:"code,omitempty"`
-	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"` // of DAMAGE: what
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"` // of DAMAGE: what; of QUORUM: its detail; of NOT_READY: why
 	Causes        []*Fault               `protobuf:"bytes,3,rep,name=causes,proto3" json:"causes,omitempty"`
 	Where         string                 `protobuf:"bytes,4,opt,name=where,proto3" json:"where,omitempty"`              // of DAMAGE
 	Partition     int64                  `protobuf:"varint,5,opt,name=partition,proto3" json:"partition,omitempty"`     // of QUORUM
@@ -1790,7 +1793,7 @@ const file_internal_peer_wire_peer_proto_rawDesc = "" +
 	"\x04copy\x18\x01 \x01(\v2\x17.estorajed.peer.v1.CopyR\x04copy\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x12\x14\n" +
 	"\x05piece\x18\x03 \x01(\fR\x05piece\x12.\n" +
-	"\x05fault\x18\x04 \x01(\v2\x18.estorajed.peer.v1.FaultR\x05fault\"\xda\x03\n" +
+	"\x05fault\x18\x04 \x01(\v2\x18.estorajed.peer.v1.FaultR\x05fault\"\xe9\x03\n" +
 	"\x05Fault\x121\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1d.estorajed.peer.v1.Fault.CodeR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x120\n" +
@@ -1799,7 +1802,7 @@ const file_internal_peer_wire_peer_proto_rawDesc = "" +
 	"\tpartition\x18\x05 \x01(\x03R\tpartition\x12\x1a\n" +
 	"\banswered\x18\x06 \x01(\x03R\banswered\x12\x1a\n" +
 	"\breplicas\x18\a \x01(\x03R\breplicas\x12 \n" +
-	"\vnanoseconds\x18\b \x01(\x03R\vnanoseconds\"\xc9\x01\n" +
+	"\vnanoseconds\x18\b \x01(\x03R\vnanoseconds\"\xd8\x01\n" +
 	"\x04Code\x12\b\n" +
 	"\x04TEXT\x10\x00\x12\x10\n" +
 	"\fPRECONDITION\x10\x01\x12\b\n" +
@@ -1820,7 +1823,8 @@ const file_internal_peer_wire_peer_proto_rawDesc = "" +
 	"\bCANCELED\x10\f\x12\f\n" +
 	"\bDEADLINE\x10\r\x12\x0e\n" +
 	"\n" +
-	"OTHER_LIFE\x10\x0e*[\n" +
+	"OTHER_LIFE\x10\x0e\x12\r\n" +
+	"\tNOT_READY\x10\x0f*[\n" +
 	"\x04Kind\x12\b\n" +
 	"\x04NONE\x10\x00\x12\a\n" +
 	"\x03ASK\x10\x01\x12\b\n" +
