@@ -2,7 +2,9 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/estorajed/estorajed/internal/key"
@@ -12,6 +14,25 @@ import (
 // Carry coordinates a write that entered at another node: it is the far side of Peer.Carry. It waits for the key's turn only as long as a
 // ballot can still be had below the order's last. Once it has sent an accept it goes on to the outcome even if ctx ends.
 func (c *Coordinator) Carry(ctx context.Context, k key.Key, o register.Order) register.Report {
+	report := c.obey(ctx, k, o)
+	if now, err := c.clock.Stamp(ctx, 0); err == nil {
+		report.Clock = now.Time
+	}
+	return report
+}
+
+// errPassed says that no ballot can be had below the order's last: it was on its way for too long, or the clocks are far apart. The
+// report tells this node's, so that the entry node's next order will do.
+var errPassed = errors.New("the order had run out when it came")
+
+// passed is errPassed in the form in which a coordinator says that it sent nothing.
+func (c *Coordinator) passed(k key.Key) error {
+	partition, set := c.place(k)
+	n := len(slices.Collect(set.Members()))
+	return &register.QuorumError{Partition: partition, Answered: n, Replicas: n, RetryAfter: retryAfter, Cause: errPassed}
+}
+
+func (c *Coordinator) obey(ctx context.Context, k key.Key, o register.Order) register.Report {
 	if err := c.clock.Merge(o.Clock); err != nil {
 		return register.Report{Err: err}
 	}
@@ -24,6 +45,9 @@ func (c *Coordinator) Carry(ctx context.Context, k key.Key, o register.Order) re
 		now, err := c.clock.Stamp(ctx, 0)
 		if err != nil {
 			return register.Report{Err: err}
+		}
+		if o.Entry.Last.Less(now) {
+			return register.Report{Err: c.passed(k)}
 		}
 		turn = min(turn, o.Entry.Last.Time.Wall().Sub(now.Time.Wall())-roundTime)
 	}

@@ -66,7 +66,7 @@ func (o *Operation) trace(newest *Record, floor Stamp) (version Stamp, fresh boo
 	past := newest.find(o.entry.Operation)
 	switch {
 	case !none && newest.Operation == o.entry.Operation:
-		o.settle(newest, o.success(newest.Version)) // mine: complete it
+		o.settle(o.whole(newest), o.success(newest.Version)) // mine: complete it
 	case past != nil && o.known(newest):
 		o.finish(o.success(past.Version)) // mine was applied, and replaced since
 	case past != nil:
@@ -125,6 +125,15 @@ func (o *Operation) build(newest *Record, floor, version Stamp, damaged bool) {
 
 func (o *Operation) success(version Stamp) end {
 	return end{outcome: Outcome{Version: version, Replaced: o.was}, changed: true}
+}
+
+// whole is a record of this very operation with its value's bytes, as far as they are at hand here: nobody need fetch them then.
+func (o *Operation) whole(r *Record) *Record {
+	own := *r
+	if own.Kind == Data {
+		own.Value.Inline, own.Value.Stage = o.value.Inline, o.value.Stage
+	}
+	return &own
 }
 
 // find looks an operation up in the states that r replaced.

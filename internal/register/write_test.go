@@ -283,6 +283,33 @@ func TestATakerKnowsThatAnAcceptMayHaveBeenSent(t *testing.T) {
 // A put-if-absent builds on a delete that is not chosen, and its accept lands at one replica only. Its second attempt meets the
 // value that is chosen, at the other two. To say 412 from what was seen would be wrong: a round over the first replica could still
 // complete the write. At the operation's own ballot it cannot.
+func TestATakerCompletesWithTheValueAtHand(t *testing.T) {
+	stage, inline := bal(39, 9), []byte("value")
+	for _, tc := range []struct {
+		name  string
+		value Value
+	}{
+		{"inline", Value{Length: 5, Sum: 7, Inline: inline}},
+		{"staged", Value{Length: InlineMax + 1, Sum: 7, Stage: stage}},
+	} {
+		o := NewWrite(put, tc.value, Entry{Operation: bal(40, 9), Taker: true})
+		o.Begin(three, bal(100, 9))
+		found := mine(Data, 60, 60)
+		found.Value = Value{Length: tc.value.Length, Sum: tc.value.Sum}
+		promise(o, 0, Record{}, found)
+		m := o.Outbox()[0]
+		if v := m.Record.Value; string(v.Inline) != string(tc.value.Inline) || v.Stage != tc.value.Stage || v.Length != tc.value.Length {
+			t.Errorf("%s: the proposal holds %+v", tc.name, v)
+		}
+		if staged := tc.value.Inline == nil; len(m.Sources) > 0 != staged {
+			t.Errorf("%s: sources %v", tc.name, m.Sources)
+		}
+		if m.Record.Version != found.Version || m.Record.Ballot != bal(100, 9) || !o.Settles() {
+			t.Errorf("%s: %+v", tc.name, m.Record)
+		}
+	}
+}
+
 func TestARefusedWriteIsNeverCarriedOn(t *testing.T) {
 	replicas := map[ring.NodeID]*copied{1: newCopy(1<<20, Stamp{}), 2: newCopy(1<<20, Stamp{}), 3: newCopy(1<<20, Stamp{})}
 	value, grave := state(Data, 0x20, 0x20, 0x10), state(Tombstone, 0x25, 0x25, 0x20)
