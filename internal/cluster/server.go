@@ -45,7 +45,7 @@ type server struct {
 
 	gate    *gate
 	started chan struct{} // closed when the attempt to start is over
-	closing sync.Once     // a second Close of an etcd would panic
+	closed  sync.Once     // a second Close of an etcd would panic
 
 	mu       sync.Mutex // guards the fields below; never held while etcd is called
 	etcd     *embed.Etcd
@@ -182,7 +182,7 @@ func (s *server) fail(err error) {
 }
 
 // closeOnce closes etcd for whoever comes first; others wait until that is over.
-func (s *server) closeOnce(etcd *embed.Etcd) { s.closing.Do(etcd.Close) }
+func (s *server) closeOnce(etcd *embed.Etcd) { s.closed.Do(etcd.Close) }
 
 // closeListeners lets others see at once that nobody is there.
 func closeListeners(etcd *embed.Etcd) {
