@@ -68,7 +68,7 @@ func newStack(t *testing.T, endpoint string, share float64) *stack {
 	})
 	table := &ring.Table{Epoch: 1, Sets: slices.Repeat([]ring.Set{{Epoch: 1, Current: []ring.NodeID{1}}}, partitions)}
 	operations := coordinator.New(coordinator.Config{
-		Node: 1, Local: local, Clock: local, Table: func() *ring.Table { return table }, Hash: hash, Events: o.CoordinatorEvents(),
+		Node: 1, Local: local, Clock: local, Table: func() *ring.Table { return table }, Hash: hash, Events: o.CoordinatorEvents(1),
 	})
 	o.Scrape(observe.Status{
 		Store: opened.Status, Replica: local.Status, Coordinator: operations.Status,

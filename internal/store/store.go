@@ -29,7 +29,7 @@ type Config struct {
 
 	Salt func() uint32 // draws the salt of a new store's journal; nil: from the system
 
-	SegmentBytes   int64         // size of a journal segment at which a checkpoint begins; writes wait until it has made the next one
+	SegmentBytes   int64         // size of a journal segment at which a checkpoint begins; writes wait until it has made the next one; 0: as the disk's size allows
 	SegmentEntries int64         // the same, in entries
 	CacheBytes     int64         // of the hottest small values kept in memory; negative for none
 	FileWriters    int           // goroutines that write key files behind
@@ -40,8 +40,10 @@ type Config struct {
 
 // Defaults of Config.
 const (
-	defaultSegmentBytes   = 16 << 20
-	defaultSegmentEntries = 32 << 10
+	segmentBytesMin       = 16 << 20
+	segmentBytesMax       = 64 << 20
+	segmentShare          = 128 // of the disk's size, between these
+	defaultSegmentEntries = 64 << 10
 	defaultCacheBytes     = 32 << 20
 	defaultFileWriters    = 2
 	defaultIdleCheckpoint = 5 * time.Second
@@ -53,7 +55,7 @@ func (c Config) withDefaults() Config {
 			*v = d
 		}
 	}
-	set(&c.SegmentBytes, defaultSegmentBytes)
+	set(&c.SegmentBytes, segmentBytesFor(c.FS))
 	set(&c.SegmentEntries, defaultSegmentEntries)
 	set(&c.CacheBytes, defaultCacheBytes)
 	if c.Salt == nil {
@@ -70,6 +72,16 @@ func (c Config) withDefaults() Config {
 		c.IdleCheckpoint = defaultIdleCheckpoint
 	}
 	return c
+}
+
+// segmentBytesFor weighs what the journal takes of the disk against what a longer one spares: a key that is written several times
+// between two checkpoints may need one file.
+func segmentBytesFor(fs vfs.FS) int64 {
+	usage, err := fs.Usage()
+	if err != nil {
+		return segmentBytesMin
+	}
+	return min(max(usage.Size/segmentShare, segmentBytesMin), segmentBytesMax)
 }
 
 // stripeCount is the number of stripes that guard what was read from files against what was written meanwhile.

@@ -43,6 +43,9 @@ type families struct {
 	ReplicaSilences     Counters   // phase
 	TurnWait            Histograms // seconds
 	CoordinatorOverload Counters   // where
+	Forwards            Counters   // reason
+	Takeovers           Counters   // cause
+	Hedges              Counters
 	Operations          ScrapedGauge
 	OperationsLimit     ScrapedGauge
 	TurnsWaiting        ScrapedGauge
@@ -57,6 +60,7 @@ type families struct {
 	ReplicaPromises ScrapedGauge
 	ReplicaAhead    ScrapedGauge
 	ReplicaAnew     Counters
+	ReplicaFetches  Counters   // result
 	CeilingRaises   Counters   // result
 	CeilingDuration Histograms // seconds
 

@@ -83,6 +83,21 @@ func (f *families) coordinator() []Metric {
 			Use:  "operations: add nodes; turn and patience: one key is written by too many.",
 		},
 		{
+			Name: "coordinator_forwards_total", Unit: "operations", Labels: []Label{Forwards}, into: &f.Forwards,
+			Help: "Operations that this node had another one coordinate: it has no copy of the key, or another replica is preferred for writes.",
+			Use:  "Behind a plain load balancer most operations are; a client that asks the right node saves a hop.",
+		},
+		{
+			Name: "coordinator_takeovers_total", Unit: "turns", Labels: []Label{Takeovers}, into: &f.Takeovers,
+			Help: "Times that an operation's coordinator did not bring it to its end and another one went on with it.",
+			Use:  "late, lost: a node is stuck or died amid its work; unreachable: it is down and this node does not know yet.",
+		},
+		{
+			Name: "coordinator_hedges_total", Unit: "messages", into: &f.Hedges,
+			Help: "Messages to replicas beyond the nearest majority, as that was late, lacked an answer, or did not agree.",
+			Use:  "Steady without failures: some replica is slow.",
+		},
+		{
 			Name: "coordinator_operations", Unit: "operations", into: &f.Operations,
 			Help: "Operations under way, waiting ones included.",
 			Use:  "Against coordinator_limit_operations: saturation.",
@@ -151,6 +166,11 @@ func (f *families) replica() []Metric {
 			Name: "replica_overwritten_damages_total", Unit: "copies", into: &f.ReplicaAnew,
 			Help: "Damaged copies without any other that gave way to a new write.",
 			Use:  "What was there is lost; quarantine/ keeps the file.",
+		},
+		{
+			Name: "replica_fetches_total", Unit: "values", Labels: []Label{DoneFailed}, into: &f.ReplicaFetches,
+			Help: "Values whose bytes were taken from another replica because the copy here was of another version, or could not be.",
+			Use:  "Follows outages and settles; error: the replicas that have the value cannot give it.",
 		},
 		{
 			Name: "replica_ceiling_raises_total", Unit: "raises", Labels: []Label{DoneFailed}, into: &f.CeilingRaises,
