@@ -65,6 +65,7 @@ func keptTo() map[string][]string {
 		"github.com/julienschmidt/":       {"api"},
 		"github.com/maypok86/otter":       {"store"},
 		"github.com/rogpeppe/go-internal": {},
+		"github.com/anishathalye/":        {},
 	}
 }
 

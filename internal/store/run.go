@@ -18,7 +18,7 @@ const (
 	restAfter     = 100 * time.Millisecond // without a batch the journal rests: files are written then, at the next look at the latest
 	housekeep     = time.Second            // between two looks at the free space and at an idle journal
 	drainPatience = 20 * time.Second       // for the files and the checkpoint at the end
-	bufferKept    = 2 * batchMax           // bytes of batch buffer that are not given back
+	bufferKept    = 2 * defaultBatchBytes  // bytes of batch buffer that are not given back
 	membersKept   = 128                    // callers that a Synced event names
 )
 
