@@ -15,7 +15,7 @@ import (
 )
 
 func initial(names string) (list []Initial) {
-	for _, name := range strings.Fields(names) {
+	for name := range strings.FieldsSeq(names) {
 		list = append(list, Initial{Name: name, Host: "h" + name, Port: 2380})
 	}
 	return list
