@@ -46,11 +46,17 @@ func (r *refusals) of(reason string) int {
 	return r.reasons[reason]
 }
 
+func (r *refusals) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return fmt.Sprintf("%v %q", r.reasons, r.texts)
+}
+
 func (r *refusals) await(t *testing.T, reason string) {
 	t.Helper()
 	eventually(t, func() error {
 		if r.of(reason) == 0 {
-			return fmt.Errorf("nothing was refused as %q; texts %q", reason, r.texts)
+			return fmt.Errorf("nothing was refused as %q; so far %v", reason, r)
 		}
 		return nil
 	})
@@ -96,7 +102,7 @@ func TestWhoDoesNotBelongHereIsRefused(t *testing.T) {
 			}
 			checkUnreachable(t, to)
 			if seen.of(tc.reason) == 0 {
-				t.Errorf("refused as %v", seen.reasons)
+				t.Errorf("refused as %v", seen)
 			}
 			_ = server
 		})
@@ -229,7 +235,7 @@ func TestStreamsWithoutAProperHelloAreRefused(t *testing.T) {
 				}
 			}
 			if seen.of(tc.reason) != 4 {
-				t.Errorf("refused as %v", seen.reasons)
+				t.Errorf("refused as %v", seen)
 			}
 		})
 	}
@@ -334,7 +340,7 @@ func TestKindsToComeAreAnswered(t *testing.T) {
 		}
 	}
 	if err := decodeFault(answers[5].GetFault()); err == nil || !strings.Contains(err.Error(), "kind 77") || answers[7].GetFault() != nil {
-		t.Errorf("%v; refused %v", answers, seen.reasons)
+		t.Errorf("%v; refused %v", answers, seen)
 	}
 }
 

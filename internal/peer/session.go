@@ -3,7 +3,6 @@ package peer
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -385,9 +384,4 @@ func (s *session) leave(c *call) bool {
 	}
 	delete(s.calls, c.envelope.GetId())
 	return true
-}
-
-// dial opens a connection.
-func dial(ctx context.Context, address string) (net.Conn, error) {
-	return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 }

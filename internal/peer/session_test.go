@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -204,14 +203,10 @@ func TestHeartbeatsOvertakeWhatIsQueued(t *testing.T) {
 	blocked(server)
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
-	var over atomic.Int64
 	long := fullRecord(register.Value{Length: register.InlineMax, Inline: make([]byte, register.InlineMax)})
 	for range 2000 { // more bytes than fit into all windows and queues
 		all.Go(func() {
-			_, err := to.Ask(ctx, "k", register.Message{Phase: register.Accept, Record: long})
-			if errors.Is(err, register.ErrOverload) {
-				over.Add(1)
-			}
+			_, _ = to.Ask(ctx, "k", register.Message{Phase: register.Accept, Record: long})
 		})
 	}
 	end := time.Now().Add(3 * DownAfter)
