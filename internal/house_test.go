@@ -40,6 +40,7 @@ func house() map[string][]string {
 		"store/disktest":      {anyRoom},
 		"replica/replicatest": {anyRoom},
 		"simulation":          {anyRoom},
+		"mutation":            {anyRoom},
 		"acceptance":          {anyRoom},
 		"bench":               {anyRoom},
 	}
@@ -47,7 +48,7 @@ func house() map[string][]string {
 
 // testHouse is the rooms that only tests enter.
 func testHouse() []string {
-	return []string{"store/disktest", "replica/replicatest", "simulation", "acceptance", "bench"}
+	return []string{"store/disktest", "replica/replicatest", "simulation", "mutation", "acceptance", "bench"}
 }
 
 // keptTo says which rooms, besides the test house, may import a thing from outside, by the beginning of its import path.

@@ -162,7 +162,7 @@ func (w *world) rot(n *node, b *book) {
 	name := key.FileName(b.key)
 	for _, folder := range n.disk.Names("keys") {
 		for _, path := range []string{folder + "/" + name, folder + "/deleted/" + name} {
-			if n.disk.Rot(path) {
+			if n.disk.Rot(path, -1-w.r.Int64N(400)) {
 				b.rotten |= 1 << n.id
 				w.counts.fault(copyRotten)
 				w.logf("%v: %s is damaged", n.id, path)
