@@ -1,6 +1,6 @@
 # Every target is what CI runs; there is no second truth. Needed: Go, git, make and a module proxy, unless a line says otherwise.
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-system race simulate simulate-store mutants fuzz bench lint rewrite reproducible vulnerabilities clean
+.PHONY: help build run caddy cluster test test-system race simulate simulate-store mutants fuzz bench lint rewrite proto reproducible vulnerabilities clean
 
 BINARY    := bin/estorajed
 ARGS      ?=
@@ -9,6 +9,8 @@ PROFILE   ?=
 SECONDS   ?= 60
 FUZZTIME  ?= 30s
 VULNDB    ?=
+DATA      ?= data/cluster
+CADDY     := v2.11.9
 VERSION    = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION   = $(shell git rev-parse -q --verify HEAD 2>/dev/null || echo unknown)
 TOOL      := go tool -modfile=.ci/tools.mod
@@ -24,7 +26,20 @@ build: ## bin/estorajed, static, stamped with version and revision
 run: build ## build and start one node, its data in ./data; ARGS='-port 8080' for flags
 	exec $(BINARY) $(ARGS)
 
-test: ## all tests that need neither root nor Debian packages
+# Built within the module cache, by Caddy's own go.mod and go.sum; 'go install' gives it no version. Newer ones may want a newer Go.
+caddy: ## bin/caddy, the balancer of make cluster and of the tests; takes some two minutes, once
+	@test "$$(bin/caddy version 2>/dev/null)" = $(CADDY) || { \
+		echo 'building Caddy $(CADDY)'; \
+		dir=$$(go mod download -json github.com/caddyserver/caddy/v2@$(CADDY) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') && \
+		CGO_ENABLED=0 GOWORK=off go build -C "$$dir" -trimpath -buildvcs=false \
+			-ldflags '-s -w -X github.com/caddyserver/caddy/v2.CustomVersion=$(CADDY)' -o '$(CURDIR)/bin/caddy' ./cmd/caddy; \
+	}
+
+cluster: build caddy ## three nodes and Caddy on this machine, until Ctrl-C; DATA=data/cluster
+	@go build -o bin/local ./internal/local
+	@exec bin/local -data $(DATA)
+
+test: caddy ## all tests that need neither root nor Debian packages
 	go vet ./...
 	go test -timeout 15m ./...
 
@@ -51,7 +66,7 @@ fuzz: ## every fuzz test for FUZZTIME=30s
 		done; \
 	done
 
-bench: ## the figures of README.md, against bare handlers, as Markdown; ARGS='-only get' for a part
+bench: ## the figures of README.md, against bare handlers and etcd, as Markdown; ARGS='-only get' for a part
 	go run ./internal/bench $(ARGS)
 
 lint: ## format, vet, modern idioms, staticcheck, dead code, go.mod
@@ -64,6 +79,11 @@ lint: ## format, vet, modern idioms, staticcheck, dead code, go.mod
 
 rewrite: ## write golden files and the tables of README.md anew; read the diff
 	go test $$(grep -rl --include='*_test.go' '"rewrite"' cmd internal | xargs -n 1 dirname | sort -u | sed 's|^|./|') -rewrite
+
+proto: ## the code of the messages between nodes, from internal/peer/wire/peer.proto (needs protoc)
+	@plugins=$$(mktemp -d) && trap 'rm -rf "$$plugins"' EXIT && \
+		go build -modfile=.ci/tools.mod -o "$$plugins/" google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc && \
+		PATH="$$plugins:$$PATH" protoc --go_out=paths=source_relative:. --go-grpc_out=paths=source_relative:. internal/peer/wire/peer.proto
 
 reproducible: build ## build a clean clone elsewhere: the same commit must give the same bytes
 	@clone=$$(mktemp -d) && trap 'rm -rf "$$clone"' EXIT && \

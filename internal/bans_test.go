@@ -45,7 +45,7 @@ func bans() []ban {
 
 // program tells whether the file belongs to a program, which may end its own process.
 func program(file string) bool {
-	return strings.HasPrefix(file, "cmd/") || strings.HasPrefix(file, "internal/bench/")
+	return strings.HasPrefix(file, "cmd/") || strings.HasPrefix(file, "internal/bench/") || strings.HasPrefix(file, "internal/local/")
 }
 
 // imported finds imports: of a package of the standard library and those below it, or by a prefix that ends in a slash.

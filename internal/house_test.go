@@ -24,7 +24,8 @@ func house() map[string][]string {
 		"store":      {"key", "register", "store/vfs"},
 		"store/vfs":  {},
 		"store/disk": {"store/vfs"},
-		"peer":       {"key", "ring", "register"},
+		"peer":       {"key", "ring", "register", "peer/wire"},
+		"peer/wire":  {},
 		"cluster":    {"ring"},
 		// services: they act through interfaces that they declare
 		"replica":     {"key", "ring", "register"},
@@ -43,12 +44,13 @@ func house() map[string][]string {
 		"mutation":            {anyRoom},
 		"acceptance":          {anyRoom},
 		"bench":               {anyRoom},
+		"local":               {anyRoom},
 	}
 }
 
 // testHouse is the rooms that only tests enter.
 func testHouse() []string {
-	return []string{"store/disktest", "replica/replicatest", "simulation", "mutation", "acceptance", "bench"}
+	return []string{"store/disktest", "replica/replicatest", "simulation", "mutation", "acceptance", "bench", "local"}
 }
 
 // keptTo says which rooms, besides the test house, may import a thing from outside, by the beginning of its import path.
@@ -60,7 +62,7 @@ func keptTo() map[string][]string {
 		"github.com/hashicorp/go-hclog":   telemetry,
 		"go.etcd.io/":                     {"cluster"},
 		"go.uber.org/zap":                 {"cluster"},
-		"google.golang.org/grpc":          {"peer", "cluster"},
+		"google.golang.org/grpc":          {"peer", "peer/wire", "cluster"},
 		"github.com/julienschmidt/":       {"api"},
 		"github.com/maypok86/otter":       {"store"},
 		"github.com/rogpeppe/go-internal": {},

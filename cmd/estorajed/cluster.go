@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -55,22 +56,33 @@ func member(part string) (Member, error) {
 	return Member{Name: name, Host: h, Port: p}, nil
 }
 
-// checkMember judges whether -initialCluster, if given, names this node.
-func (c Config) checkMember() error {
-	if len(c.InitialCluster) == 0 || slices.ContainsFunc(c.InitialCluster, func(m Member) bool { return m.Name == c.Name }) {
+// asMember takes over what -initialCluster, if given, says of this node: the port of its etcd and, without -host, its host.
+func (c *Config) asMember() error {
+	if len(c.InitialCluster) == 0 {
 		return nil
 	}
-	return c.setting("initialCluster").blame(fmt.Errorf("does not name this node, %q: add it to the list, or start with the -name that it has there", c.Name))
+	i := slices.IndexFunc(c.InitialCluster, func(m Member) bool { return m.Name == c.Name })
+	if i < 0 {
+		return c.setting("initialCluster").blame(fmt.Errorf("does not name this node, %q: add it to the list, or start with the -name that it has there", c.Name))
+	}
+	self := c.InitialCluster[i]
+	if host := c.setting("host"); host.rank == byDefault {
+		c.Host, host.Text, host.From = self.Host, self.Host, "-initialCluster"
+		c.settle()
+	}
+	switch etcd := c.setting("etcd-peer-port"); {
+	case etcd.rank == byDefault:
+		c.EtcdPeerPort, etcd.Text, etcd.From = self.Port, strconv.Itoa(self.Port), "-initialCluster"
+	case c.EtcdPeerPort != self.Port:
+		return etcd.blame(fmt.Errorf("-initialCluster says %d for this node, and both are the port of its etcd for its peers: make them the same", self.Port))
+	}
+	return c.checkPorts()
 }
 
-// checkSingle refuses what asks for more than one node. It goes when clusters come.
-func (c Config) checkSingle() error {
-	single := errors.New("this version runs a single node; clusters come with the next one")
-	if c.Add {
-		return c.setting("add").blame(single)
+// checkAdd refuses to join a running cluster. It goes when clusters can grow.
+func (c Config) checkAdd() error {
+	if !c.Add {
+		return nil
 	}
-	if len(c.InitialCluster) > 1 {
-		return c.setting("initialCluster").blame(single)
-	}
-	return nil
+	return c.setting("add").blame(errors.New("this version cannot join a running cluster: start all of its nodes with the same -initialCluster"))
 }

@@ -2,9 +2,9 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -96,6 +96,11 @@ func Parse(args, environ []string, readFile func(path string) ([]byte, error)) (
 	if err := c.check(); err != nil {
 		return Config{}, err
 	}
+	if c.Name != "" { // else Named goes on
+		if err := c.asMember(); err != nil {
+			return Config{}, err
+		}
+	}
 	return c, nil
 }
 
@@ -112,7 +117,8 @@ func (c Config) Named(stored, hostname string) (Config, error) {
 		}
 		c.Name = hostname
 	}
-	if err := c.checkMember(); err != nil {
+	c.Settings = slices.Clone(c.Settings)
+	if err := c.asMember(); err != nil {
 		return Config{}, err
 	}
 	return c, nil
@@ -135,6 +141,13 @@ func (c *Config) settle() {
 
 // check judges what no single flag can tell.
 func (c Config) check() error {
+	if err := c.checkPorts(); err != nil {
+		return err
+	}
+	return c.checkAdd()
+}
+
+func (c Config) checkPorts() error {
 	ports := map[int]string{}
 	for _, p := range []struct {
 		name string
@@ -145,16 +158,7 @@ func (c Config) check() error {
 		}
 		ports[p.port] = p.name
 	}
-	if err := c.checkSingle(); err != nil {
-		return err
-	}
-	if c.Add && len(c.InitialCluster) == 0 {
-		return c.setting("add").blame(errors.New("name a node of the running cluster with -initialCluster"))
-	}
-	if c.Name == "" {
-		return nil // Named judges it
-	}
-	return c.checkMember()
+	return nil
 }
 
 // setting finds a flag of the table by its name.

@@ -156,7 +156,7 @@ func TestEachMistakeIsOneLineThatSaysWhereItIs(t *testing.T) {
 		{"", "", "port: 1\n\thost: a", "-config c.yml: line 2: found a tab character that violates indentation"},
 		{"-config d.yml", "", "", "-config d.yml: file does not exist"},
 		{"", "ESTORAJED_CONFIG=d.yml", "", "-config d.yml (from ESTORAJED_CONFIG): file does not exist"},
-		{"-add", "", "", "-add true: this version runs a single node; clusters come with the next one"},
+		{"-add", "", "", "-add true: this version cannot join a running cluster: start all of its nodes with the same -initialCluster"},
 	} {
 		args, environ := words(tc.line), []string{tc.variable}
 		if tc.file != "" {

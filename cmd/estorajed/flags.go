@@ -116,7 +116,7 @@ func table() []group {
 				to(optional(endpoint), func(c *Config) *string { return &c.OTLPEndpoint }),
 			},
 		}},
-		{"Cluster (checked, but without effect while this version runs a single node)", []flag{
+		{"Cluster", []flag{
 			{
 				"initialCluster", "LIST", "", "this node alone",
 				"name=http://host:2380,... as in etcd",
@@ -124,7 +124,7 @@ func table() []group {
 			},
 			{
 				"add", "", "false", "",
-				"join a running cluster that is named by -initialCluster",
+				"join a running cluster that is named by -initialCluster; not there yet",
 				to(truth, func(c *Config) *bool { return &c.Add }),
 			},
 			{
@@ -164,17 +164,17 @@ func table() []group {
 			},
 			{
 				"replace-after", "TIME", "15m", "",
-				"a dead node's partitions are copied elsewhere after this",
+				"a dead node's partitions are copied elsewhere after this; without effect yet",
 				to(between(duration, time.Second, maxPeriod), func(c *Config) *time.Duration { return &c.ReplaceAfter }),
 			},
 			{
 				"drain-on-stop", "", "false", "",
-				"SIGTERM also gives the partitions away",
+				"SIGTERM also gives the partitions away; without effect yet",
 				to(truth, func(c *Config) *bool { return &c.DrainOnStop }),
 			},
 			{
 				"scrub-period", "TIME", "7d", "",
-				"every file is read once in this time",
+				"every file is read once in this time; without effect yet",
 				to(between(duration, time.Minute, maxPeriod), func(c *Config) *time.Duration { return &c.ScrubPeriod }),
 			},
 		}},

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"strings"
 
+	"github.com/estorajed/estorajed/internal/cluster"
 	"github.com/estorajed/estorajed/internal/node"
 	"github.com/estorajed/estorajed/internal/telemetry"
 )
@@ -40,7 +42,8 @@ func serve(ctx context.Context, c Config, environ []string, stdout, stderr io.Wr
 	n, err := node.Open(ctx, node.Config{
 		Directory: directory,
 		Settings:  node.Settings{Name: c.Name, Partitions: c.Partitions, Replicas: c.Replicas, MaxVoters: c.MaxVoters},
-		Host:      c.Host, Bind: c.Bind, Port: c.Port, Zone: c.Zone, Weight: c.Weight, DrainDelay: c.DrainDelay,
+		Host:      c.Host, Bind: c.Bind, Port: c.Port, PeerPort: c.PeerPort, EtcdClientPort: c.EtcdClientPort, EtcdPeerPort: c.EtcdPeerPort,
+		InitialCluster: initial(c.InitialCluster), Zone: c.Zone, Weight: c.Weight, DrainDelay: c.DrainDelay,
 		Version: build.Version, Revision: build.Revision,
 		MaxValueSize: c.MaxValueSize, TraceSample: c.TraceSample, OTLPEndpoint: c.OTLPEndpoint, Getenv: getenv,
 		Metrics: metrics, Logger: logger,
@@ -49,13 +52,24 @@ func serve(ctx context.Context, c Config, environ []string, stdout, stderr io.Wr
 		return refuse(stderr, err)
 	}
 	greet(stdout, n.Address())
-	logger.Info("serving", "name", c.Name, "address", n.Address(), "data", c.DataPath, "version", build.Version)
+	logger.Info("starting", "name", c.Name, "address", n.Address(), "data", c.DataPath, "version", build.Version)
 	if err := n.Run(ctx); err != nil {
+		if refused, is := errors.AsType[*cluster.RefusalError](err); is {
+			return refuse(stderr, refused)
+		}
 		logger.Error("stopped with an error", "error", err)
 		return failed
 	}
 	logger.Info("stopped")
 	return succeeded
+}
+
+// initial is -initialCluster as the node takes it.
+func initial(members []Member) (list []cluster.Initial) {
+	for _, m := range members {
+		list = append(list, cluster.Initial{Name: m.Name, Host: m.Host, Port: m.Port})
+	}
+	return list
 }
 
 // refuse tells why nothing was started.

@@ -148,17 +148,24 @@ func TestMembers(t *testing.T) {
 	}
 }
 
-func TestThisVersionRefusesMoreThanOneNode(t *testing.T) {
-	const single = "this version runs a single node; clusters come with the next one"
-	const three = "n1=http://a:2380,n2=http://b:2380,n3=http://c:2380"
+func TestTheListSaysWhoThisNodeIs(t *testing.T) {
+	const three = "n1=http://a:2380,n2=http://b:2381,n3=http://c:2380"
 	for line, want := range map[string]string{
-		"-initialCluster " + three:           "-initialCluster " + three + ": " + single,
-		"-add -initialCluster n1=http://a:1": "-add true: " + single,
-		"-name n2 -initialCluster n1=http://a:1": `-initialCluster n1=http://a:1: does not name this node, "n2": ` +
-			"add it to the list, or start with the -name that it has there",
+		"-name n2 -initialCluster " + three:                      "b 2381",
+		"-name n2 -host h -initialCluster " + three:              "h 2381",
+		"-name n2 -etcd-peer-port 2381 -initialCluster " + three: "b 2381",
+		"-name n2 -etcd-peer-port 2380 -initialCluster " + three: "-etcd-peer-port 2380: -initialCluster says 2381 for this node, and both are the port of its etcd for its peers: make them the same",
+		"-name n2 -port 2381 -initialCluster " + three:           "-etcd-peer-port 2381: -port is the same; each listener needs a port of its own",
+		"-name n4 -initialCluster n1=http://a:1":                 `-initialCluster n1=http://a:1: does not name this node, "n4": add it to the list, or start with the -name that it has there`,
+		"-add -initialCluster n1=http://a:1":                     "-add true: this version cannot join a running cluster: start all of its nodes with the same -initialCluster",
 	} {
-		if _, err := Parse(words(line), nil, files{}.read); fmt.Sprint(err) != want {
-			t.Errorf("Parse(%s)\n says  %v\n want  %s", line, err, want)
+		c, err := Parse(words(line), nil, files{}.read)
+		got := fmt.Sprint(c.Host, " ", c.EtcdPeerPort)
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("Parse(%s)\n says  %s\n want  %s", line, got, want)
 		}
 	}
 }

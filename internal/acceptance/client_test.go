@@ -14,20 +14,20 @@ import (
 // requestPatience bounds one request; the daemon's own limits lie below it.
 const requestPatience = 30 * time.Second
 
-// A client speaks HTTP to one daemon. It is safe for use by many goroutines.
+// A client speaks HTTP to one daemon, or to the balancer. It is safe for use by many goroutines.
 type client struct {
 	http *http.Client
 	host string // with the port
 }
 
 // newClient gives a client that keeps up to conns idle connections open.
-func newClient(d *Daemon, conns int) client {
+func newClient(server interface{ Address() string }, conns int) client {
 	return client{
 		http: &http.Client{
 			Transport: &http.Transport{MaxIdleConnsPerHost: conns, MaxIdleConns: conns, DisableCompression: true},
 			Timeout:   requestPatience,
 		},
-		host: d.Address(),
+		host: server.Address(),
 	}
 }
 

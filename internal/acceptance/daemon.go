@@ -1,8 +1,9 @@
 // Package acceptance proves the product from the outside: it builds the daemon, runs it as a real process on real sockets
 // and a real disk, kills it, cuts its power, fills its disk, and asks what a client or an operator would ask.
 //
-// A Daemon is such a process over all its restarts; the benchmarks use it too. The proofs are the tests of this package. Those behind
-// the build tag 'system' need root and the tools of a Debian machine (`make test-system`); the rest needs Go and coreutils only.
+// A Daemon is such a process over all its restarts, a Cluster is several of them, a Balancer is Caddy in front of them; the benchmarks and
+// `make cluster` use them too. The proofs are the tests of this package. Those behind the build tag 'system' need root and the tools of
+// a Debian machine (`make test-system`); the rest needs Go and coreutils only, and the Caddy that the Makefile builds with Go.
 //
 // The clients of the crash tests keep a ledger: each key has one writer, which notes what was acknowledged. After a crash a key
 // must show its newest acknowledged state, or that of the one write that was under way. This needs no search for an order of
@@ -11,21 +12,17 @@ package acceptance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
 )
 
-// Host is the address that every daemon under test listens on.
+// Host is the address that a daemon under test listens on, unless it is one of a cluster.
 const Host = "127.0.0.1"
 
 // Build compiles the daemon into dir and gives the path of the binary. It must be called from within the module.
@@ -41,17 +38,13 @@ func Build(dir string) (string, error) {
 // A Daemon is one estorajed process under test, over all its restarts: same data directory, same ports, one log.
 // Its methods are for one goroutine, except URL, Address, Log and Ready.
 type Daemon struct {
+	Process
 	Binary   string
 	DataPath string
-	LogPath  string   // standard output and error of all runs
+	Host     string   // that it listens on and is reached by
 	Ports    Ports    // constant after New
-	Flags    []string // besides those for the data directory and the ports
-	Env      []string // besides the environment of the test
+	Flags    []string // besides those for the data directory, the host and the ports
 	Wrap     []string // a command line to run it under, which must end in exec: prlimit, strace -D
-
-	process *os.Process
-	ended   chan struct{} // closed when the process was waited for
-	state   *os.ProcessState
 }
 
 // New describes a daemon with its data directory in dir/data and its log in dir/log; it starts nothing.
@@ -61,9 +54,10 @@ func New(binary, dir string, flags ...string) (*Daemon, error) {
 		return nil, err
 	}
 	return &Daemon{
+		Process:  Process{LogPath: filepath.Join(dir, "log")},
 		Binary:   binary,
 		DataPath: filepath.Join(dir, "data"),
-		LogPath:  filepath.Join(dir, "log"),
+		Host:     Host,
 		Ports:    ports,
 		Flags:    flags,
 	}, nil
@@ -73,7 +67,7 @@ func New(binary, dir string, flags ...string) (*Daemon, error) {
 func (d *Daemon) Args() []string {
 	args := append([]string{}, d.Wrap...)
 	args = append(
-		args, d.Binary, "-dataPath", d.DataPath, "-host", Host,
+		args, d.Binary, "-dataPath", d.DataPath, "-host", d.Host,
 		"-port", strconv.Itoa(d.Ports.API), "-peer-port", strconv.Itoa(d.Ports.Peer),
 		"-etcd-client-port", strconv.Itoa(d.Ports.EtcdClient), "-etcd-peer-port", strconv.Itoa(d.Ports.EtcdPeer),
 	)
@@ -81,44 +75,20 @@ func (d *Daemon) Args() []string {
 }
 
 // Launch starts the process and does not wait until it serves.
-func (d *Daemon) Launch() error {
-	log, err := os.OpenFile(d.LogPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer log.Close() // the process has its own copy
-	args := d.Args()
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = append(os.Environ(), d.Env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it must not outlive a test that panics
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("launch the daemon: %w", err)
-	}
-	ended := make(chan struct{})
-	d.process, d.ended = cmd.Process, ended
-	go func() {
-		defer close(ended)
-		_ = cmd.Wait() // the state says more than the error
-		d.state = cmd.ProcessState
-	}()
-	return nil
-}
+func (d *Daemon) Launch() error { return d.launch(d.Args()) }
 
 // Start launches the process and waits until it says that it serves. If it does not come to that, its log is in the error.
 func (d *Daemon) Start(ctx context.Context) error {
 	if err := d.Launch(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go func() {
-		select {
-		case <-d.ended:
-			cancel(errors.New("the process ended"))
-		case <-ctx.Done():
-		}
-	}()
+	return d.AwaitReady(ctx)
+}
+
+// AwaitReady waits until the launched process says that it serves. If it ends before, or ctx does, its log is in the error.
+func (d *Daemon) AwaitReady(ctx context.Context) error {
+	ctx, cancel := d.whileItRuns(ctx)
+	defer cancel()
 	if err := d.Ready(ctx); err != nil {
 		return fmt.Errorf("the daemon is not ready: %w (%w)\n%s", context.Cause(ctx), err, d.LogTail())
 	}
@@ -151,85 +121,7 @@ func (d *Daemon) URL(path string) string {
 }
 
 // Address is where the daemon serves its API: host:port.
-func (d *Daemon) Address() string { return net.JoinHostPort(Host, strconv.Itoa(d.Ports.API)) }
-
-// Kill ends the process with SIGKILL, if it runs, and returns when it is gone.
-func (d *Daemon) Kill() {
-	if d.process == nil {
-		return
-	}
-	_ = d.process.Signal(syscall.SIGKILL) // it may have ended by itself
-	<-d.ended
-	d.process = nil
-}
-
-// Stop asks the process to end with SIGTERM and returns when it has; its exit code must be 0.
-func (d *Daemon) Stop(ctx context.Context) error {
-	if err := d.process.Signal(syscall.SIGTERM); err != nil {
-		return fmt.Errorf("stop the daemon: %w\n%s", err, d.LogTail())
-	}
-	code, err := d.Wait(ctx)
-	if err != nil {
-		return fmt.Errorf("the daemon does not stop: %w", err)
-	}
-	if code != 0 {
-		return fmt.Errorf("the daemon stopped with exit code %d\n%s", code, d.LogTail())
-	}
-	return nil
-}
-
-// Wait returns the exit code of the process when it has ended by itself; -1 if a signal ended it.
-func (d *Daemon) Wait(ctx context.Context) (int, error) {
-	select {
-	case <-d.ended:
-		d.process = nil
-		return d.state.ExitCode(), nil
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
-}
-
-// PID is the process's number, while it runs.
-func (d *Daemon) PID() int { return d.process.Pid }
-
-// Memory gives the resident set of the running process, and the largest that it ever was, in bytes.
-func (d *Daemon) Memory() (now, peak int64, err error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.PID()))
-	if err != nil {
-		return 0, 0, err
-	}
-	for line := range strings.Lines(string(status)) {
-		name, rest, _ := strings.Cut(line, ":")
-		kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-		switch name {
-		case "VmRSS":
-			now = kib << 10
-		case "VmHWM":
-			peak = kib << 10
-		}
-	}
-	return now, peak, nil
-}
-
-// Log is what the daemon has printed in all its runs.
-func (d *Daemon) Log() string {
-	b, err := os.ReadFile(d.LogPath)
-	if err != nil {
-		return err.Error()
-	}
-	return string(b)
-}
-
-const logTailBytes = 4 << 10
-
-// LogTail is the end of the log, for error messages.
-func (d *Daemon) LogTail() string {
-	log := d.Log()
-	if len(log) > logTailBytes {
-		return "..." + log[len(log)-logTailBytes:]
-	}
-	return log
-}
+func (d *Daemon) Address() string { return net.JoinHostPort(d.Host, strconv.Itoa(d.Ports.API)) }
 
 const awaitEvery = 5 * time.Millisecond
 

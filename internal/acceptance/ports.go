@@ -1,7 +1,7 @@
 package acceptance
 
 import (
-	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"strconv"
@@ -20,19 +20,47 @@ const (
 	portTries = 1000
 )
 
-// FreePorts finds four ports of Host that nobody listens on.
-func FreePorts() (Ports, error) {
-	var found []int
+// FreePorts finds four ports that nobody listens on, the same on each host; without hosts, on Host.
+func FreePorts(hosts ...string) (Ports, error) {
+	if len(hosts) == 0 {
+		hosts = []string{Host}
+	}
+	found, err := freePorts(4, hosts)
+	if err != nil {
+		return Ports{}, err
+	}
+	return Ports{found[0], found[1], found[2], found[3]}, nil
+}
+
+func freePorts(n int, hosts []string) (found []int, err error) {
 	for range portTries {
 		port := portLow + rand.IntN(portHigh-portLow)
-		l, err := net.Listen("tcp", net.JoinHostPort(Host, strconv.Itoa(port)))
+		held, err := holdPort(hosts, port)
+		defer release(held) // all are held until all are found, so that no two are the same
 		if err != nil {
 			continue
 		}
-		defer l.Close() // all are held until all are found, so that no two are the same
-		if found = append(found, port); len(found) == 4 {
-			return Ports{found[0], found[1], found[2], found[3]}, nil
+		if found = append(found, port); len(found) == n {
+			return found, nil
 		}
 	}
-	return Ports{}, errors.New("no free ports on " + Host)
+	return nil, fmt.Errorf("no free ports on %v", hosts)
+}
+
+// holdPort listens on one port of each host; the error is that of the first host where it cannot.
+func holdPort(hosts []string, port int) (held []net.Listener, err error) {
+	for _, host := range hosts {
+		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		if err != nil {
+			return held, err
+		}
+		held = append(held, l)
+	}
+	return held, nil
+}
+
+func release(held []net.Listener) {
+	for _, l := range held {
+		l.Close()
+	}
 }

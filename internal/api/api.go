@@ -73,12 +73,15 @@ type Config struct {
 	// Trace gives the traceparent of the request's span, for the response's header, and its trace id, for errors.
 	Trace func(ctx context.Context) (traceparent, traceID string)
 
+	// Hop gives the name of the node that coordinated the request's operation, and how many hops away that is; "" if there was none.
+	Hop func(ctx context.Context) (coordinator string, hops int)
+
 	Health  func() error // of /_health: why this process should be replaced; nil: never
 	Ready   func() error // of /_ready: why it should get no requests now; nil: never
 	Metrics http.Handler
-	Nodes   func() []Node           // of /_nodes_discovery and /_nodes_discovery_plain
-	Locate  func(key.Key) Placement // of /_nodes/{key}
-	Status  func() any              // of /_cluster_status: encoded as JSON
+	Nodes   func() []Node                    // of /_nodes_discovery and /_nodes_discovery_plain
+	Locate  func(key.Key) (Placement, error) // of /_nodes/{key}
+	Status  func() any                       // of /_cluster_status: encoded as JSON
 }
 
 // Limits bound what clients can hold, in time and memory. A zero field means its default.

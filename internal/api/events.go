@@ -83,13 +83,14 @@ const (
 	ReasonFull       = "full"     // the disk
 	ReasonFailed     = "failed"   // the disk, for good
 	ReasonDraining   = "draining" // the node stops
+	ReasonNotReady   = "not_ready"
 )
 
 // Reasons are all reasons.
 func Reasons() []string {
 	return []string{
 		ReasonBadKey, ReasonBadRequest, ReasonMalformed, ReasonMethod, ReasonTooLarge, ReasonSlow,
-		ReasonOverload, ReasonFull, ReasonFailed, ReasonDraining,
+		ReasonOverload, ReasonFull, ReasonFailed, ReasonDraining, ReasonNotReady,
 	}
 }
 

@@ -156,8 +156,21 @@ func (x *exchange) json(status int, v any) {
 func (x *exchange) WriteHeader(status int) {
 	if status >= 200 && x.status == 0 {
 		x.status = status
+		x.writeHop()
 	}
 	x.ResponseWriter.WriteHeader(status)
+}
+
+// writeHop tells who did the work. It is known only now.
+func (x *exchange) writeHop() {
+	if x.route != RouteKey || x.server.config.Hop == nil {
+		return
+	}
+	if coordinator, hops := x.server.config.Hop(x.ctx); coordinator != "" {
+		values := []string{coordinator, strconv.Itoa(hops)}
+		h := x.Header()
+		h["Estorajed-Coordinator"], h["Estorajed-Hops"] = values[0:1:1], values[1:2:2]
+	}
 }
 
 // Write sends bytes of the response's body.

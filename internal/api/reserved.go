@@ -124,6 +124,10 @@ func (x *exchange) locate() error {
 	if err != nil {
 		return refuse(http.StatusBadRequest, ReasonBadKey, "%v", err)
 	}
-	x.json(http.StatusOK, x.server.config.Locate(k))
+	placement, err := x.server.config.Locate(k)
+	if err != nil {
+		return err
+	}
+	x.json(http.StatusOK, placement)
 	return nil
 }

@@ -25,7 +25,7 @@ func TestEndpointsAnswer(t *testing.T) {
 	})
 	nodes := []Node{{1, "n1", "127.0.0.1:8000"}, {2, "n2", "127.0.0.2:8000"}}
 	c.Nodes = func() []Node { return nodes }
-	c.Locate = func(k key.Key) Placement { located = k; return Placement{311, 4, nodes[1:]} }
+	c.Locate = func(k key.Key) (Placement, error) { located = k; return Placement{311, 4, nodes[1:]}, nil }
 	c.Status = func() any { return map[string]any{"members": nodes[:1]} }
 	s := handler(t, c)
 	addr := start(t, c)

@@ -113,6 +113,12 @@ func answerToNode(err error) answer {
 			text: fmt.Sprintf("the copy of this key is damaged (%s) and is not served; it can be written anew, or repaired from another replica", d.What),
 		}
 	}
+	if n, ok := errors.AsType[*register.NotReadyError](err); ok {
+		return answer{
+			status: http.StatusServiceUnavailable, retryAfter: soon, reason: ReasonNotReady,
+			text: n.Error() + "; nothing was begun; try again in 1s, or another node",
+		}
+	}
 	switch {
 	case errors.Is(err, register.ErrStopped):
 		return answer{

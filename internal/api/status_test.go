@@ -33,6 +33,7 @@ func TestEveryOutcomeHasItsStatus(t *testing.T) {
 		{"failed", register.ErrFailed, 503, 0, ReasonFailed, false, "another node"},
 		{"overload", register.ErrOverload, 429, 1, ReasonOverload, false, "try again in 1s"},
 		{"stopped", register.ErrStopped, 503, 1, ReasonDraining, false, "shutting down"},
+		{"not ready", &register.NotReadyError{Why: "waiting for n2"}, 503, 1, ReasonNotReady, false, "waiting for n2; nothing was begun; try again in 1s"},
 		{"quorum", quorum, 503, 2, "", true, "1 of 3 replicas answered; nothing was written; try again in 2s"},
 		{"quorum that does not say when", &register.QuorumError{}, 503, 2, "", true, "try again in 2s"},
 		{"quorum for a full disk", &register.QuorumError{Cause: register.ErrFull}, 507, 0, ReasonFull, false, "full"},

@@ -3,10 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
-	"strconv"
-	"strings"
 )
 
 const allocConns = 32
@@ -27,11 +24,11 @@ func (b *bench) allocs(ctx context.Context) error {
 	fmt.Println("| --- | ---: | ---: |")
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		l := load{Method: method, Conns: allocConns, Length: b.length, Keys: sharedKeys, Value: b.value}
-		atBare, err := b.allocated(ctx, l, bare.port, bare.mallocs)
+		atBare, err := b.allocated(ctx, l, bare.port, bare.metrics)
 		if err != nil {
 			return err
 		}
-		atDaemon, err := b.allocated(ctx, l, d.Ports.API, func() (float64, error) { return metric(d, "go_memstats_mallocs_total", "") })
+		atDaemon, err := b.allocated(ctx, l, d.Ports.API, d.URL("metrics"))
 		if err != nil {
 			return err
 		}
@@ -41,12 +38,12 @@ func (b *bench) allocs(ctx context.Context) error {
 }
 
 // allocated runs a load and gives the objects that each of its requests cost.
-func (b *bench) allocated(ctx context.Context, l load, port int, count func() (float64, error)) (float64, error) {
+func (b *bench) allocated(ctx context.Context, l load, port int, metrics string) (float64, error) {
 	l.Port = port
 	if _, err := b.load(ctx, l); err != nil { // what is made once is not counted
 		return 0, err
 	}
-	before, err := count()
+	before, err := metric(metrics, mallocsMetric, "")
 	if err != nil {
 		return 0, err
 	}
@@ -54,20 +51,6 @@ func (b *bench) allocated(ctx context.Context, l load, port int, count func() (f
 	if err != nil {
 		return 0, err
 	}
-	after, err := count()
+	after, err := metric(metrics, mallocsMetric, "")
 	return (after - before) / float64(r.Requests), err
-}
-
-// mallocs is the number of objects that the bare server has allocated.
-func (s *bare) mallocs() (float64, error) {
-	resp, err := http.Get("http://" + local(s.statsPort) + "/mallocs")
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return 0, err
-	}
-	return strconv.ParseFloat(strings.TrimSpace(string(b)), 64)
 }

@@ -8,12 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"syscall"
-	"time"
 
 	"github.com/julienschmidt/httprouter"
 
@@ -45,10 +42,10 @@ func serveBare(args []string) error {
 		w.WriteHeader(http.StatusCreated)
 	})
 	stats := http.NewServeMux()
-	stats.HandleFunc("/mallocs", func(w http.ResponseWriter, _ *http.Request) {
+	stats.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		fmt.Fprintln(w, m.Mallocs)
+		fmt.Fprintln(w, mallocsMetric, m.Mallocs)
 	})
 	failed := make(chan error, 2)
 	go func() { failed <- http.ListenAndServe(local(*statsPort), stats) }()
@@ -58,13 +55,15 @@ func serveBare(args []string) error {
 
 func local(port int) string { return net.JoinHostPort(acceptance.Host, strconv.Itoa(port)) }
 
+// mallocsMetric is how Prometheus' client for Go names the number of objects that were allocated.
+const mallocsMetric = "go_memstats_mallocs_total"
+
 // A bare is a running bare server.
 type bare struct {
-	port, statsPort int
-	cmd             *exec.Cmd
+	*process
+	port    int
+	metrics string // the URL
 }
-
-const startWithin = 30 * time.Second
 
 // startBare starts a bare server over a folder with that many files.
 func (b *bench) startBare(ctx context.Context, keys int) (*bare, error) {
@@ -81,34 +80,16 @@ func (b *bench) startBare(ctx context.Context, keys int) (*bare, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &bare{port: ports.API, statsPort: ports.Peer}
-	args := append(b.pinned(serverCore), b.self, "bare", "-port", strconv.Itoa(s.port), "-stats-port", strconv.Itoa(s.statsPort), "-dir", dir)
-	s.cmd = exec.CommandContext(ctx, args[0], args[1:]...)
-	s.cmd.Stderr = os.Stderr
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
+	s := &bare{port: ports.API, metrics: "http://" + local(ports.Peer) + "/metrics"}
+	s.process, err = b.spawn(ctx, serverCore, dir+".log", b.self, "bare", "-port", strconv.Itoa(s.port), "-stats-port", strconv.Itoa(ports.Peer), "-dir", dir)
+	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, startWithin)
-	defer cancel()
-	for _, port := range []int{s.port, s.statsPort} {
-		if err := acceptance.Await(ctx, func() error { return reachable(port) }); err != nil {
+	for _, url := range []string{s.metrics, "http://" + local(s.port) + "/" + keyText(0)} {
+		if err := s.serves(ctx, url); err != nil {
 			s.stop()
-			return nil, fmt.Errorf("the bare server does not start: %w", err)
+			return nil, err
 		}
 	}
 	return s, nil
-}
-
-func reachable(port int) error {
-	conn, err := net.Dial("tcp", local(port))
-	if err != nil {
-		return err
-	}
-	return conn.Close()
-}
-
-func (s *bare) stop() {
-	_ = s.cmd.Process.Kill() // it may be gone
-	_ = s.cmd.Wait()         // ended by the signal
 }

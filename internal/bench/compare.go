@@ -60,14 +60,14 @@ func (b *bench) duel(ctx context.Context, l load, bare *bare, d *acceptance.Daem
 		if err := bares.add(b.load(ctx, atBare)); err != nil {
 			return "", err
 		}
-		before, err := metric(d, "estorajed_journal_syncs_total", `result="ok"`)
+		before, err := metric(d.URL("metrics"), "estorajed_journal_syncs_total", `result="ok"`)
 		if err != nil {
 			return "", err
 		}
 		if err := daemons.add(b.load(ctx, atDaemon)); err != nil {
 			return "", err
 		}
-		after, err := metric(d, "estorajed_journal_syncs_total", `result="ok"`)
+		after, err := metric(d.URL("metrics"), "estorajed_journal_syncs_total", `result="ok"`)
 		if err != nil {
 			return "", err
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -97,33 +95,6 @@ func (b *bench) load(ctx context.Context, l load) (result, error) {
 	var r result
 	err := json.Unmarshal(out.Bytes(), &r)
 	return r, err
-}
-
-// metric reads one metric of a daemon, all its series with that label added up; label is as in the text format, or "".
-func metric(d *acceptance.Daemon, name, label string) (float64, error) {
-	resp, err := http.Get(d.URL("metrics"))
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	var sum float64
-	found := false
-	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		rest, ok := strings.CutPrefix(lines.Text(), name)
-		if !ok || rest == "" || rest[0] != ' ' && rest[0] != '{' || !strings.Contains(rest, label) {
-			continue
-		}
-		v, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
-		if err != nil {
-			return 0, fmt.Errorf("metric %s: %w", name, err)
-		}
-		sum += v
-		found = true
-	}
-	if !found {
-		return 0, fmt.Errorf("/metrics has no %s{%s}", name, label)
-	}
-	return sum, nil
 }
 
 // remove takes a stopped daemon's folder away: a million files are not to wait for the end of the bench.

@@ -20,14 +20,17 @@ import (
 // A load is what one run of the generator does: each connection sends a request, waits for the whole response, and sends the
 // next one, until the time is over or the number reached.
 type load struct {
-	Port   int
-	Method string // GET or POST
-	Conns  int
-	Keys   int           // random keys below this
-	First  int           // if Count is set: keys are First, First+1, ...
-	Count  int           // requests; 0: as many as go into Length
-	Length time.Duration // 0: until Count is reached
-	Value  int           // bytes of a POST's body, and of a GET's answer
+	Port     int
+	Hosts    int    // the connections are spread over 127.0.0.1 and those that follow; 0: only that one
+	Etcd     bool   // the servers are etcd, a POST is a put
+	Method   string // GET or POST
+	Eventual bool   // a GET may be answered with what was once true
+	Conns    int
+	Keys     int           // random keys below this
+	First    int           // if Count is set: keys are First, First+1, ...
+	Count    int           // requests; 0: as many as go into Length
+	Length   time.Duration // 0: until Count is reached
+	Value    int           // bytes of a POST's body, and of a GET's answer
 }
 
 // A result is what the generator saw. All requests that were sent were answered, with the expected status.
@@ -44,7 +47,8 @@ func (r result) rate() float64 { return float64(r.Requests) / r.Elapsed.Seconds(
 // args is l as the command line of 'bench load'.
 func (l load) args() []string {
 	return []string{
-		"load", "-port", strconv.Itoa(l.Port), "-method", l.Method, "-conns", strconv.Itoa(l.Conns), "-keys", strconv.Itoa(l.Keys),
+		"load", "-port", strconv.Itoa(l.Port), "-hosts", strconv.Itoa(l.Hosts), fmt.Sprintf("-etcd=%v", l.Etcd),
+		"-method", l.Method, fmt.Sprintf("-eventual=%v", l.Eventual), "-conns", strconv.Itoa(l.Conns), "-keys", strconv.Itoa(l.Keys),
 		"-first", strconv.Itoa(l.First), "-count", strconv.Itoa(l.Count), "-length", l.Length.String(), "-value", strconv.Itoa(l.Value),
 	}
 }
@@ -54,7 +58,10 @@ func generate(args []string) error {
 	var l load
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	flags.IntVar(&l.Port, "port", 0, "")
+	flags.IntVar(&l.Hosts, "hosts", 0, "")
+	flags.BoolVar(&l.Etcd, "etcd", false, "")
 	flags.StringVar(&l.Method, "method", "GET", "")
+	flags.BoolVar(&l.Eventual, "eventual", false, "")
 	flags.IntVar(&l.Conns, "conns", 1, "")
 	flags.IntVar(&l.Keys, "keys", 1, "")
 	flags.IntVar(&l.First, "first", 0, "")
@@ -64,7 +71,11 @@ func generate(args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	r, err := l.run()
+	run := load.run
+	if l.Etcd {
+		run = load.runEtcd
+	}
+	r, err := run(l)
 	if err != nil {
 		return err
 	}
@@ -111,29 +122,40 @@ func (l load) run() (result, error) {
 	if err := g.connect(); err != nil {
 		return result{}, err
 	}
-	var before, after syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &before) // cannot fail with these arguments
+	before := ownCPU()
 	if err := g.exchange(); err != nil {
 		return result{}, err
 	}
-	elapsed := time.Since(g.start)
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &after)
-	slices.Sort(g.latencies)
-	return result{
-		Requests: len(g.latencies), Elapsed: elapsed,
-		P50: percentile(g.latencies, 0.5), P99: percentile(g.latencies, 0.99),
-		Busy: float64(cpu(after)-cpu(before)) / float64(elapsed),
-	}, nil
+	return summary(g.latencies, time.Since(g.start), ownCPU()-before), nil
 }
 
-func cpu(u syscall.Rusage) time.Duration { return time.Duration(u.Utime.Nano() + u.Stime.Nano()) }
+// summary is the result of a load of which each request took so long. It sorts them.
+func summary(latencies []time.Duration, elapsed, cpu time.Duration) result {
+	slices.Sort(latencies)
+	return result{
+		Requests: len(latencies), Elapsed: elapsed,
+		P50: percentile(latencies, 0.5), P99: percentile(latencies, 0.99),
+		Busy: float64(cpu) / float64(elapsed),
+	}
+}
+
+// ownCPU is the processor time that this process has used so far.
+func ownCPU() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // cannot fail with these arguments
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
 
 // prepare builds the request; only the key changes from one to the next.
 func (g *generator) prepare() {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s /k", g.Method)
 	g.digits = b.Len()
-	fmt.Fprintf(&b, "%0*d HTTP/1.1\r\nHost: bench\r\n", keyDigits, 0)
+	fmt.Fprintf(&b, "%0*d", keyDigits, 0)
+	if g.Eventual {
+		b.WriteString("?consistency=eventual")
+	}
+	b.WriteString(" HTTP/1.1\r\nHost: bench\r\n")
 	if g.Method == "POST" {
 		fmt.Fprintf(&b, "Content-Type: application/octet-stream\r\nContent-Length: %d\r\n", g.Value)
 	}
@@ -148,13 +170,14 @@ func (g *generator) connect() (err error) {
 	if g.poll, err = unix.EpollCreate1(0); err != nil {
 		return err
 	}
-	for range g.Conns {
+	for i := range g.Conns {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 		if err != nil {
 			return err
 		}
-		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: g.Port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-			return fmt.Errorf("connect to port %d: %w", g.Port, err)
+		host := [4]byte{127, 0, 0, byte(1 + i%max(g.Hosts, 1))}
+		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: g.Port, Addr: host}); err != nil {
+			return fmt.Errorf("connect to port %d of %v: %w", g.Port, host, err)
 		}
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 			return err

@@ -1,12 +1,16 @@
-// Command bench measures the daemon against a bare server on the same machine, in the same minutes, and prints Markdown.
+// Command bench measures the daemon against a bare server, and three against etcd, on the same machine, in the same minutes, and prints Markdown.
 //
 // A number of requests per second says little by itself: machines differ, and one machine differs from one minute to the next. So
 // every round runs the bare server and the daemon one after the other under the same load, and what counts is the median of the
 // rounds' ratios. The bare server is net/http behind httprouter: for GET os.ReadFile of a file, for POST a body that is thrown away. It
 // marks what could at best be reached with these libraries; nothing in it is durable, checked or watched.
 //
+// A cluster is compared with etcd too: with three members of the version that the daemon embeds, each a process of its own, tuned as
+// etcd ships it and asked with its own client. Rates are not all: what a request costs in processor time, allocations, bytes, syncs
+// and round trips holds on other machines as well.
+//
 // The load generator is a process of its own on one core, the servers share another one. Generator and servers are this
-// binary run again (bench load, bench bare), put on their cores by 'bench pin'.
+// binary run again (bench load, bench bare, bench etcd), put on their cores by 'bench pin'.
 package main
 
 import (
@@ -39,7 +43,7 @@ func main() {
 
 // run is the whole program: the bench itself, or one of the processes that it starts.
 func run(ctx context.Context, args []string) error {
-	roles := map[string]func([]string) error{"pin": pin, "load": generate, "bare": serveBare}
+	roles := map[string]func([]string) error{"pin": pin, "load": generate, "bare": serveBare, "etcd": serveEtcd, "watch": watch}
 	if len(args) > 0 {
 		if role, ok := roles[args[0]]; ok {
 			return role(args[1:])
@@ -80,6 +84,7 @@ func parts() []part {
 		{"syncs", "Syncs per acknowledged write", (*bench).syncs},
 		{"allocs", "Allocations per request", (*bench).allocs},
 		{"keys", "Many keys", (*bench).many},
+		{"cluster", "Three nodes against three members of etcd", (*bench).cluster},
 	}
 }
 
@@ -91,7 +96,7 @@ type part struct {
 func parse(args []string) (*bench, error) {
 	b := &bench{}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	only := flags.String("only", "", "parts to run, with commas between: get, post, syncs, allocs, keys (default all)")
+	only := flags.String("only", "", "parts to run, with commas between: get, post, syncs, allocs, keys, cluster (default all)")
 	conns := flags.String("conns", "1,32,128", "numbers of connections")
 	flags.IntVar(&b.rounds, "rounds", 5, "rounds, of which the median counts")
 	flags.DurationVar(&b.length, "length", 2*time.Second, "length of one measurement")

@@ -118,7 +118,7 @@ func (b *bench) killedRestarts(ctx context.Context, d *acceptance.Daemon) error 
 			return err
 		}
 		took = append(took, t.Seconds())
-		n, err := metric(d, "estorajed_store_recovery_entries", "")
+		n, err := metric(d.URL("metrics"), "estorajed_store_recovery_entries", "")
 		if err != nil {
 			return err
 		}

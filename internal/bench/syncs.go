@@ -64,7 +64,7 @@ func (b *bench) counted(ctx context.Context, what string, l load, options ...str
 	if _, err := start(ctx, d); err != nil {
 		return "", err
 	}
-	before, err := metric(d, "estorajed_journal_syncs_total", `result="ok"`)
+	before, err := metric(d.URL("metrics"), "estorajed_journal_syncs_total", `result="ok"`)
 	if err != nil {
 		return "", err
 	}
@@ -73,7 +73,7 @@ func (b *bench) counted(ctx context.Context, what string, l load, options ...str
 	if err != nil {
 		return "", err
 	}
-	after, err := metric(d, "estorajed_journal_syncs_total", `result="ok"`)
+	after, err := metric(d.URL("metrics"), "estorajed_journal_syncs_total", `result="ok"`)
 	if err != nil {
 		return "", err
 	}

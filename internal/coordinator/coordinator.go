@@ -6,12 +6,36 @@
 //
 // An operation whose only replica is this node runs on its caller's goroutine from end to end. A read of such a key needs no operation
 // at all: what is durable in the only copy is chosen.
+//
+// # Forwarding
+//
+// A request may enter the cluster at any node. A write goes to the first live replica in the key's preference order, so that one
+// node coordinates a hot key: its writes then take turns there instead of duelling as rounds. A read is coordinated where it entered if
+// that node has a copy, else at a live replica. It is one hop at most: Carry and Get, the far side of these, never forward again.
+//
+// # Takeover
+//
+// The node where a write entered, and not its coordinator, answers for the outcome (register.Passage). It hands the write over with a last
+// ballot, and waits for a while. If no report comes, or the connection is lost, it moves its clock past that ballot and hands the write to
+// the next coordinator, most often itself, who looks for what the earlier one may have done before it does anything. So the death of a
+// coordinator costs a pause, not an unknown outcome. The earlier ones are still listened to: a success counts from whoever tells it.
+//
+// # The nearest majority
+//
+// Questions (look, prepare) go to as many replicas as make a majority: this node, then those that were not slow lately. The others are
+// asked only if an answer is late (a hedge: Dean and Barroso, 'The Tail at Scale', 2013), missing, or not what the others say. Accepts go
+// to all. A replica that is known to be down is not asked and not waited for.
+//
+// # Long values
+//
+// A value that is too long to travel in its record is staged at all replicas at once while it is read, through one bounded window; a
+// replica that does not keep up is left behind as long as a majority remains. When its write is over, the stages that it did not
+// use are given up.
 package coordinator
 
 import (
 	"context"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -29,34 +53,26 @@ const (
 	roundLimit    = 1 * time.Second // for one phase of a round, before another is begun
 	retryAfter    = 2 * time.Second // what clients are told to wait where a quorum is missing
 	fetchesMax    = 4               // reads begun anew as the state was replaced before its bytes were fetched
+
+	turnPatience = 2 * time.Second        // for one distant coordinator's report, before another one takes over
+	turnsMax     = 4                      // coordinators that one write may have
+	roundTime    = 250 * time.Millisecond // that a write needs at least, once it has the key's turn at a distant coordinator
+	askPatience  = 2 * time.Second        // for another node to begin its answer to a read, before the next is asked
+
+	hedgeDelay = 20 * time.Millisecond // for the nearest majority, before the others are asked, too
+	slowFor    = 1 * time.Second       // that a replica which was late is asked after the others
 )
-
-// Replica is one holder of keys, be it in this process or elsewhere. It is safe for concurrent use.
-type Replica interface {
-	// Ask gives the answer to one message about k. An error says that there is none; *register.NothingError that, besides, the
-	// record of an accept was not and will not be written there.
-	Ask(ctx context.Context, k key.Key, m register.Message) (register.Answer, error)
-	// Read gives the replica's own copy and, if it is Present, its bytes; the caller closes body.
-	Read(ctx context.Context, k key.Key) (rec register.Record, body io.ReadSeekCloser, err error)
-	// Stage takes a value's bytes off body, under id. size is the expected length, or -1.
-	Stage(ctx context.Context, id register.Stamp, body io.Reader, size int64) (register.Value, error)
-	// Unstage gives up a staged value that was not accepted.
-	Unstage(v register.Value)
-}
-
-// Clock draws this node's stamps: above the given time, and below the durable ceiling.
-type Clock interface {
-	Stamp(ctx context.Context, above register.Time) (register.Stamp, error)
-}
 
 // Config is what a coordinator is made of.
 type Config struct {
 	Node       ring.NodeID                            // this node's number
-	Local      Replica                                // this node's
-	Peer       func(node ring.NodeID) Replica         // another node's; nil: not known. Needed once a set names others
+	Local      Local                                  // this node's replica
+	Peer       func(node ring.NodeID) Peer            // another node; nil: not known. Needed once a set names others
 	Clock      Clock                                  // this node's
 	Table      func() *ring.Table                     // the newest that this node knows
 	Hash       func(k key.Key) uint64                 // with the cluster's seed
+	Name       func(node ring.NodeID) string          // for people; nil: the number
+	Behind     func(epoch uint64)                     // told that a replica knows the ring of a newer epoch; quick; nil: nobody is
 	Jitter     func(most time.Duration) time.Duration // a random part of a pause; nil: a fair one
 	Operations int                                    // limit; 0: OperationsMax
 	Patience   time.Duration                          // 0: Patience
@@ -66,11 +82,13 @@ type Config struct {
 // A Coordinator runs the operations of this node. It is safe for concurrent use.
 type Coordinator struct {
 	node     ring.NodeID
-	local    Replica
-	peer     func(ring.NodeID) Replica // may be nil
+	local    Local
+	peer     func(ring.NodeID) Peer // never nil
 	clock    Clock
 	table    func() *ring.Table
 	hash     func(key.Key) uint64
+	name     func(ring.NodeID) string
+	behind   func(uint64) // never nil
 	jitter   func(time.Duration) time.Duration
 	limit    int64
 	patience time.Duration
@@ -78,7 +96,8 @@ type Coordinator struct {
 
 	running    atomic.Int64 // operations under way; at most limit
 	turns      turns
-	stragglers sync.WaitGroup // messages that are still on their way
+	slow       slow
+	stragglers sync.WaitGroup // what is still on its way
 }
 
 // New makes a coordinator; it starts nothing.
@@ -88,6 +107,15 @@ func New(c Config) *Coordinator {
 	}
 	if c.Patience == 0 {
 		c.Patience = Patience
+	}
+	if c.Peer == nil {
+		c.Peer = func(ring.NodeID) Peer { return nil }
+	}
+	if c.Name == nil {
+		c.Name = ring.NodeID.String
+	}
+	if c.Behind == nil {
+		c.Behind = func(uint64) {}
 	}
 	if c.Jitter == nil {
 		c.Jitter = func(most time.Duration) time.Duration { return rand.N(most + 1) }
@@ -99,34 +127,14 @@ func New(c Config) *Coordinator {
 		clock:    c.Clock,
 		table:    c.Table,
 		hash:     c.Hash,
+		name:     c.Name,
+		behind:   c.Behind,
 		jitter:   c.Jitter,
 		limit:    int64(c.Operations),
 		patience: c.Patience,
 		events:   c.Events,
 		turns:    turns{queues: map[key.Key][]chan struct{}{}},
 	}
-}
-
-// Write makes the change and returns when it is durable at a majority of the key's replicas, or refused, or given up. body holds
-// the value's bytes, size of them or -1 if unknown; it is nil for a tombstone.
-//
-// If ctx ends before an accept was sent, nothing has happened and the error is that of ctx; afterwards Write waits for the outcome.
-// Errors: as of register.Operation.Outcome; register.ErrFull, ErrFailed, ErrOverload, ErrStopped, each of them only if
-// nothing was written and none will be; what body gave (wrapped).
-func (c *Coordinator) Write(ctx context.Context, k key.Key, change register.Change, body io.Reader, size int64) (register.Outcome, error) {
-	if err := c.admit(ctx); err != nil {
-		return register.Outcome{}, err
-	}
-	defer c.running.Add(-1)
-	value, err := c.stage(ctx, k, body, size)
-	if err != nil {
-		return register.Outcome{}, err
-	}
-	outcome, spent, err := c.change(ctx, k, change, value)
-	if !spent {
-		c.local.Unstage(value)
-	}
-	return outcome, err
 }
 
 // admit counts an operation in, unless there are too many.
@@ -145,53 +153,32 @@ func (c *Coordinator) overload(ctx context.Context, where string) error {
 	return register.ErrOverload
 }
 
-var errSpread = errors.New("a value of this size cannot be spread over several replicas yet")
-
-// stage takes in the body before the write takes the key's turn: a slow upload holds up nobody.
-func (c *Coordinator) stage(ctx context.Context, k key.Key, body io.Reader, size int64) (register.Value, error) {
-	if body == nil {
-		return register.Value{}, nil
-	}
-	id, err := c.clock.Stamp(ctx, 0)
-	if err != nil {
-		return register.Value{}, err
-	}
-	value, err := c.local.Stage(ctx, id, body, size)
-	if err != nil {
-		return register.Value{}, err
-	}
-	if _, set := c.place(k); value.Inline == nil && value.Length > 0 && !c.mine(set) {
-		c.local.Unstage(value) // a long value's bytes are here only
-		return register.Value{}, errSpread
-	}
-	return value, nil
-}
-
-// change carries a write with a staged value to its outcome, in the key's turn. spent tells whether the value counts, or may.
-func (c *Coordinator) change(ctx context.Context, k key.Key, change register.Change, value register.Value) (_ register.Outcome, spent bool, _ error) {
-	if err := c.take(ctx, k); err != nil {
-		return register.Outcome{}, false, err
+// coordinate carries a write with a staged value to its outcome here, in the key's turn, that it waits for so long at most. An entry
+// without an operation is of a write that nobody else will take over: its stamp is drawn in the turn.
+func (c *Coordinator) coordinate(ctx context.Context, k key.Key, o register.Order, turn time.Duration, until time.Time) register.Report {
+	if err := c.take(ctx, k, turn); err != nil {
+		return register.Report{Err: err}
 	}
 	defer c.turns.leave(k)
-	id, err := c.clock.Stamp(ctx, 0)
-	if err != nil {
-		return register.Outcome{}, false, err
+	if o.Entry.Operation.IsZero() {
+		id, err := c.clock.Stamp(ctx, 0)
+		if err != nil {
+			return register.Report{Err: err}
+		}
+		o.Entry.Operation = id
 	}
-	op := register.NewWrite(change, value, register.Entry{Operation: id})
-	if err := c.carry(ctx, k, op); err != nil {
-		return register.Outcome{}, false, err
+	op := register.NewWrite(o.Change, o.Value, o.Entry)
+	r := carriage{Coordinator: c, k: k, op: op, until: until}
+	defer r.close()
+	if err := r.carry(ctx); err != nil {
+		return register.Report{Err: err}
 	}
-	outcome, err := op.Outcome()
-	if unknown, is := errors.AsType[*register.UnknownError](err); is && c.events.Unknown != nil {
-		c.events.Unknown(ctx, unknown)
-	}
-	spent = op.Sent() && !errors.Is(err, register.ErrPrecondition)
-	return outcome, spent, c.explain(k, err)
+	return op.Report()
 }
 
-func (c *Coordinator) take(ctx context.Context, k key.Key) error {
+func (c *Coordinator) take(ctx context.Context, k key.Key, patience time.Duration) error {
 	began := time.Now()
-	waited, err := c.turns.take(ctx, k, c.patience)
+	waited, err := c.turns.take(ctx, k, patience)
 	if waited && c.events.Waited != nil {
 		c.events.Waited(ctx, time.Since(began))
 	}
@@ -218,26 +205,28 @@ func (c *Coordinator) at(node ring.NodeID) Replica {
 	if node == c.node {
 		return c.local
 	}
-	if c.peer == nil {
-		return nil
+	if p := c.peer(node); p != nil {
+		return p
 	}
-	return c.peer(node)
+	return nil
 }
 
-// explain puts into an operation's error what only the shell knows.
-func (c *Coordinator) explain(k key.Key, err error) error {
-	quorum, is := errors.AsType[*register.QuorumError](err)
-	if !is {
-		return err
+// up tells whether it is worth asking that node.
+func (c *Coordinator) up(node ring.NodeID) bool {
+	if node == c.node {
+		return true
 	}
-	p, set := c.place(k)
-	quorum.Partition, quorum.RetryAfter = p, retryAfter
-	if quorum.Replicas == 0 {
-		for range set.Members() {
-			quorum.Replicas++
-		}
+	p := c.peer(node)
+	return p != nil && p.Up()
+}
+
+// ready tells whether that node may be handed requests.
+func (c *Coordinator) ready(node ring.NodeID) bool {
+	if node == c.node {
+		return true
 	}
-	return err
+	p := c.peer(node)
+	return p != nil && p.Up() && p.Ready()
 }
 
 // Status tells how things stand.
@@ -246,5 +235,5 @@ func (c *Coordinator) Status() Status {
 	return Status{Operations: int(c.running.Load()), Limit: int(c.limit), Turns: keys, Waiting: waiting}
 }
 
-// Wait returns when no message of an operation that is over is on its way any more; each is within Patience.
+// Wait returns when nothing of an operation that is over is on its way any more; each thing is within Patience.
 func (c *Coordinator) Wait() { c.stragglers.Wait() }

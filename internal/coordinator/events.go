@@ -16,6 +16,12 @@ type Events struct {
 	Overloaded func(ctx context.Context, where string)
 	// Waited: a write had to wait for others of this node upon its key.
 	Waited func(ctx context.Context, took time.Duration)
+	// Forwarded: this node has another one coordinate the operation; reason is one of Reasons.
+	Forwarded func(ctx context.Context, to ring.NodeID, reason string)
+	// TakenOver: the coordinator did not bring the operation to its end, for that cause, and another one, or this node, goes on with it.
+	TakenOver func(ctx context.Context, from, to ring.NodeID, cause error)
+	// Hedged: a replica is asked beyond the nearest majority, as that is late, or did not agree.
+	Hedged func(ctx context.Context, to ring.NodeID)
 	// Quorum: enough replicas have answered in that phase of a round; took is since the phase began.
 	Quorum func(ctx context.Context, phase register.Phase, took time.Duration)
 	// Conflict: a replica refused, as it has seen a higher ballot.
@@ -29,6 +35,12 @@ type Events struct {
 	// Unknown: a write ended and nobody can tell whether it was, or will be, applied.
 	Unknown func(ctx context.Context, cause error)
 }
+
+// The reasons that Forwarded names.
+const (
+	ReasonNoCopy    = "no_copy"   // this node has no copy of the key
+	ReasonPreferred = "preferred" // another replica comes first in the key's preference order
+)
 
 // Status is what a coordinator can say of itself at one moment.
 type Status struct {

@@ -8,20 +8,53 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/estorajed/estorajed/internal/api"
+	"github.com/estorajed/estorajed/internal/cluster"
 	"github.com/estorajed/estorajed/internal/coordinator"
 	"github.com/estorajed/estorajed/internal/key"
 	"github.com/estorajed/estorajed/internal/observe"
+	"github.com/estorajed/estorajed/internal/peer"
 	"github.com/estorajed/estorajed/internal/replica"
 	"github.com/estorajed/estorajed/internal/ring"
 	"github.com/estorajed/estorajed/internal/store"
 	"github.com/estorajed/estorajed/internal/telemetry"
 )
 
-// dress builds the parts from the bottom up, each with its decorator: the whole stack in one place.
-func (n *Node) dress() (err error) {
-	o := observe.New(observe.Config{Metrics: n.config.Metrics, Tracer: n.tracer, Logger: n.logger, Hash: n.hash})
-	n.store, err = store.Open(store.Config{
-		FS: n.fs, SyncEach: n.fs.SyncEach(), Existing: n.identity.LaidOut, Partitions: len(n.table.Sets), Locate: n.locate, Events: o.StoreEvents(),
+// The parts are what a node has once it knows its cluster.
+type parts struct {
+	store   *store.Store
+	replica *replica.Replica
+	coord   *coordinator.Coordinator
+	peers   *peer.Peers
+}
+
+// observe makes what all parts are dressed with.
+func (n *Node) observe() {
+	n.observer = observe.New(observe.Config{
+		Metrics: n.config.Metrics, Tracer: n.tracer, Logger: n.logger, Hash: n.hash,
+		Name: n.identity.Name, NameOf: n.nameOf,
+	})
+	n.observer.Scrape(observe.Status{Node: n.scraped})
+}
+
+// serveHTTP builds the API, which is there before the parts are.
+func (n *Node) serveHTTP() (*api.Server, error) {
+	o := n.observer
+	return api.New(api.Config{
+		Keys: o.Keys(gate{n}), MaxValueSize: n.config.MaxValueSize, Writable: n.writable,
+		Events: o.Requests(), Trace: observe.Trace, Hop: o.Hop,
+		Health: func() error { return nil }, Ready: n.ready, Metrics: n.config.Metrics.Handler(),
+		Limits: api.Limits{Connections: connections()},
+		Nodes:  n.nodes, Locate: n.placement, Status: func() any { return n.status() },
+	})
+}
+
+// build makes the parts from the bottom up, each with its decorator: the whole stack in one place. It may be called once.
+func (n *Node) build(view *cluster.View) (err error) {
+	n.hashSeed.Store(view.Settings.HashSeed)
+	n.view.Store(view)
+	o, p := n.observer, &parts{}
+	p.store, err = store.Open(store.Config{
+		FS: n.fs, SyncEach: n.fs.SyncEach(), Existing: n.identity.LaidOut, Partitions: len(view.Table.Sets), Locate: n.locate, Events: o.StoreEvents(),
 	})
 	if errors.Is(err, fs.ErrPermission) {
 		err = fmt.Errorf("%w: let this user read and write all below it (chown -R)", err)
@@ -32,26 +65,42 @@ func (n *Node) dress() (err error) {
 	if err := n.config.Directory.LaidOut(); err != nil {
 		return err
 	}
-	n.replica = replica.New(replica.Config{
-		Node: n.identity.Node, Store: o.Store(n.store), Events: o.ReplicaEvents(),
-		Epoch: func(k key.Key) uint64 { _, p := n.locate(k); return n.table.Sets[p].Epoch },
+	p.replica = replica.New(replica.Config{
+		Node: n.identity.Node, Store: o.Store(p.store), Events: o.ReplicaEvents(), Fetch: n.fetch, Behind: n.behind,
+		Epoch: func(k key.Key) uint64 { _, at := n.locate(k); return n.table().Sets[at].Epoch },
 	})
-	n.coord = coordinator.New(coordinator.Config{
-		Node: n.identity.Node, Local: n.replica, Clock: n.replica,
-		Table: func() *ring.Table { return n.table }, Hash: n.hash, Events: o.CoordinatorEvents(),
+	p.coord = coordinator.New(coordinator.Config{
+		Node: n.identity.Node, Local: p.replica, Clock: p.replica, Peer: n.peerAt, Behind: n.behind,
+		Table: n.table, Hash: n.hash, Name: n.nameOf, Events: o.CoordinatorEvents(n.identity.Node),
 	})
-	n.server, err = api.New(api.Config{
-		Keys: o.Keys(n.coord), MaxValueSize: n.config.MaxValueSize, Writable: n.store.Writable,
-		Events: o.Requests(), Trace: observe.Trace,
-		Health: func() error { return nil }, Ready: n.ready, Metrics: n.config.Metrics.Handler(),
-		Limits: api.Limits{Connections: connections()},
-		Nodes:  n.nodes, Locate: n.placement, Status: func() any { return n.status() },
+	p.peers = peer.New(peer.Config{
+		Cluster: view.Settings.Cluster, Node: n.identity.Node, Name: n.identity.Name, Version: n.config.Version, Start: n.identity.Start,
+		Address: n.peerAddress, Local: local{p.replica, p.coord, n},
 	})
-	if err != nil {
-		return err
-	}
-	o.Scrape(observe.Status{Store: n.store.Status, Replica: n.replica.Status, Coordinator: n.coord.Status, Node: n.scraped})
+	o.Scrape(observe.Status{
+		Store: p.store.Status, Replica: p.replica.Status, Coordinator: p.coord.Status,
+	})
+	n.parts.Store(p)
 	return nil
+}
+
+// member finds a node among those that are known.
+func (n *Node) member(id ring.NodeID) (cluster.Member, bool) {
+	if view := n.view.Load(); view != nil {
+		for _, m := range view.Members {
+			if m.Node == id {
+				return m, true
+			}
+		}
+	}
+	return cluster.Member{}, false
+}
+
+func (n *Node) nameOf(id ring.NodeID) string {
+	if m, known := n.member(id); known {
+		return m.Name
+	}
+	return id.String()
 }
 
 // connectionsMax are open at the same time, if there are descriptors for them.
@@ -69,7 +118,7 @@ func connections() int {
 // scraped is the node's state as /metrics shows it.
 func (n *Node) scraped() (state string, ready bool) {
 	at := int(n.state.Load())
-	if at == telemetry.StateServing && n.store.Status().Failed != nil {
+	if parts := n.parts.Load(); at == telemetry.StateServing && parts.store.Status().Failed != nil {
 		at = telemetry.StateReadOnly
 	}
 	return telemetry.States.Values[at], n.ready() == nil

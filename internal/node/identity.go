@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/estorajed/estorajed/internal/cluster"
 	"github.com/estorajed/estorajed/internal/ring"
 )
 
@@ -33,9 +34,10 @@ const identityFormat = 1
 // An Identity says whose data directory this is. It is kept as JSON, replaced whole.
 type Identity struct {
 	Format     int         `json:"format"`
-	Cluster    string      `json:"cluster"` // drawn when the cluster is created, 32 hexadecimal digits
+	Directory  string      `json:"directory"` // drawn when the directory is made, 32 hexadecimal digits
+	Cluster    string      `json:"cluster"`   // drawn when the cluster is created, 32 hexadecimal digits; until Node is set, this node's proposal
 	Name       string      `json:"name"`
-	Node       ring.NodeID `json:"node"`
+	Node       ring.NodeID `json:"node"`      // 0 until the cluster has given a number
 	Start      uint64      `json:"start"`     // how often the node was started with this directory
 	LaidOut    bool        `json:"laid_out"`  // the store was opened here once: what is missing later was lost
 	HashSeed   uint64      `json:"hash_seed"` // of the cluster, so that outsiders cannot aim keys at a partition
@@ -156,6 +158,9 @@ func (d *Directory) Begin(s Settings) error {
 			return &DirectoryError{d.Path, fmt.Sprintf("belongs to a cluster with -%s %d, not %d: it is fixed when the cluster is created, so start with -%s %d", c.flag, c.stored, c.want, c.flag, c.stored)}
 		}
 	}
+	if id.Directory == "" { // made by a version that knew no clusters
+		id.Directory = drawName()
+	}
 	id.Start++
 	if err := d.write(id); err != nil {
 		return &DirectoryError{d.Path, "cannot be written: " + reason(err) + ": make room, or let this user write there"}
@@ -164,13 +169,33 @@ func (d *Directory) Begin(s Settings) error {
 }
 
 func newIdentity(s Settings) *Identity {
-	var random [24]byte
+	var random [8]byte
 	rand.Read(random[:]) // never fails: see crypto/rand
 	return &Identity{
-		Format: identityFormat, Cluster: hex.EncodeToString(random[:16]), Name: s.Name, Node: 1,
-		HashSeed:   binary.LittleEndian.Uint64(random[16:]) >> 11, // 53 bits, so that every JSON reader keeps it exact
+		Format: identityFormat, Directory: drawName(), Cluster: drawName(), Name: s.Name,
+		HashSeed:   binary.LittleEndian.Uint64(random[:]) >> 11, // 53 bits, so that every JSON reader keeps it exact
 		Partitions: s.Partitions, Replicas: s.Replicas, MaxVoters: s.MaxVoters,
 	}
+}
+
+// drawName gives 32 hexadecimal digits that nobody else has.
+func drawName() string {
+	var random [16]byte
+	rand.Read(random[:]) // never fails: see crypto/rand
+	return hex.EncodeToString(random[:])
+}
+
+// Joined notes, durably, as which node of which cluster the directory counts from here on. Errors: *DirectoryError.
+func (d *Directory) Joined(s cluster.Settings, node ring.NodeID) error {
+	id := d.Identity
+	if id.Cluster == s.Cluster && id.HashSeed == s.HashSeed && id.Node == node {
+		return nil
+	}
+	id.Cluster, id.HashSeed, id.Node = s.Cluster, s.HashSeed, node
+	if err := d.write(id); err != nil {
+		return &DirectoryError{d.Path, "cannot be written: " + reason(err) + ": make room, or let this user write there"}
+	}
+	return nil
 }
 
 // write replaces the identity: whole and durable before it returns.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -14,12 +15,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/estorajed/estorajed/internal/api"
-	"github.com/estorajed/estorajed/internal/coordinator"
+	"github.com/estorajed/estorajed/internal/cluster"
 	"github.com/estorajed/estorajed/internal/key"
+	"github.com/estorajed/estorajed/internal/observe"
 	"github.com/estorajed/estorajed/internal/register"
-	"github.com/estorajed/estorajed/internal/replica"
 	"github.com/estorajed/estorajed/internal/ring"
-	"github.com/estorajed/estorajed/internal/store"
 	"github.com/estorajed/estorajed/internal/store/disk"
 	"github.com/estorajed/estorajed/internal/telemetry"
 )
@@ -29,14 +29,18 @@ type Config struct {
 	Directory *Directory // taken, and begun by Open
 	Settings  Settings
 
-	Host       string // that peers and clients reach this node by
-	Bind       string // address to listen on; "" is all interfaces
-	Port       int
-	Zone       string // may be ""
-	Weight     float64
-	DrainDelay time.Duration // between "not ready" and the end of the listener
-	Version    string
-	Revision   string
+	Host           string // that peers and clients reach this node by
+	Bind           string // address to listen on; "" is all interfaces
+	Port           int    // of the API; 0: any free one
+	PeerPort       int    // 0: any free one
+	EtcdClientPort int
+	EtcdPeerPort   int
+	InitialCluster []cluster.Initial // nil: this node alone
+	Zone           string            // may be ""
+	Weight         float64
+	DrainDelay     time.Duration // between "not ready" and the end of the listener
+	Version        string
+	Revision       string
 
 	MaxValueSize int64 // bytes
 	TraceSample  float64
@@ -51,21 +55,28 @@ type Config struct {
 type Node struct {
 	config   Config
 	logger   hclog.Logger
-	table    *ring.Table
-	identity *Identity
+	identity *Identity // constant once there are parts
 
-	listener net.Listener
-	fs       *disk.FS
-	tracer   *telemetry.Tracer
-	store    *store.Store
-	replica  *replica.Replica
-	coord    *coordinator.Coordinator
-	server   *api.Server
+	listener     net.Listener // of the API
+	peerListener net.Listener
+	fs           *disk.FS
+	tracer       *telemetry.Tracer
+	observer     *observe.Observer
+	server       *api.Server
+	cluster      *cluster.Cluster
+	leave        func() // stops it; may be called again
 
-	state atomic.Int32 // one of telemetry's states, but for read only, which follows from the store
+	state    atomic.Int32                 // one of telemetry's states, but for read only, which follows from the store
+	hashSeed atomic.Uint64                // of the cluster
+	parts    atomic.Pointer[parts]        // nil until the node knows its cluster
+	view     atomic.Pointer[cluster.View] // the same
+	adopting sync.Mutex                   // held while a newer view is written down
+	catching atomic.Bool                  // a newer table is being fetched from a peer
+	errands  sync.WaitGroup               // fetches under way
 }
 
-// Open takes the port, recovers the store and builds all parts; nothing is served before Run. Its errors are one line for the user.
+// Open takes the ports, starts this node's part of etcd, and, if it has been in its cluster before, recovers the store and builds all
+// parts. Nothing is served before Run. Its errors are one line for the user.
 func Open(ctx context.Context, c Config) (_ *Node, err error) {
 	n := &Node{config: c, logger: c.Logger}
 	defer func() {
@@ -73,14 +84,18 @@ func Open(ctx context.Context, c Config) (_ *Node, err error) {
 			n.release()
 		}
 	}()
-	if n.listener, err = listen(ctx, c.Bind, c.Port); err != nil {
+	if n.listener, err = listen(ctx, "port", c.Bind, c.Port); err != nil {
+		return nil, err
+	}
+	if n.peerListener, err = listen(ctx, "peer-port", c.Bind, c.PeerPort); err != nil {
 		return nil, err
 	}
 	if err := c.Directory.Begin(c.Settings); err != nil {
 		return nil, err
 	}
 	n.identity = c.Directory.Identity
-	if n.table, err = n.plan(); err != nil {
+	known, err := n.recall()
+	if err != nil {
 		return nil, err
 	}
 	if n.fs, err = disk.Open(c.Directory.Path); err != nil {
@@ -90,33 +105,51 @@ func Open(ctx context.Context, c Config) (_ *Node, err error) {
 		n.logger.Warn("syncfs is not known to work on this file system: each file and folder is synced by itself", "kind", n.fs.Kind())
 	}
 	n.tracer, err = telemetry.NewTracer(ctx, telemetry.TraceConfig{
-		Endpoint: c.OTLPEndpoint, Sample: c.TraceSample, Node: c.Settings.Name, Cluster: n.identity.Cluster,
+		Endpoint: c.OTLPEndpoint, Sample: c.TraceSample, Node: c.Settings.Name, Cluster: n.clusterName(),
 		Version: c.Version, Getenv: c.Getenv,
 	}, c.Metrics, c.Logger)
 	if err != nil {
 		return nil, err
 	}
-	if err := n.dress(); err != nil {
+	n.observe()
+	if n.server, err = n.serveHTTP(); err != nil {
 		return nil, err
+	}
+	if n.cluster, err = n.startCluster(ctx, known); err != nil {
+		return nil, err
+	}
+	n.leave = sync.OnceFunc(n.cluster.Stop)
+	if known != nil {
+		if err := n.build(known); err != nil {
+			return nil, err
+		}
 	}
 	return n, nil
 }
 
-// listen binds the API's port.
-func listen(ctx context.Context, bind string, port int) (net.Listener, error) {
+// clusterName is the cluster's, if the node is sure of it.
+func (n *Node) clusterName() string {
+	if n.identity.Node == 0 {
+		return ""
+	}
+	return n.identity.Cluster
+}
+
+// listen binds a port that a flag names.
+func listen(ctx context.Context, flag, bind string, port int) (net.Listener, error) {
 	address := net.JoinHostPort(bind, strconv.Itoa(port))
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	switch {
 	case err == nil:
 		return l, nil
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("-port %d is in use on %s: stop what listens there, or give another -port", port, shownHost(bind))
+		return nil, fmt.Errorf("-%s %d is in use on %s: stop what listens there, or give another -%s", flag, port, shownHost(bind), flag)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("-port %d needs rights that this user has not: give a -port above 1023", port)
+		return nil, fmt.Errorf("-%s %d needs rights that this user has not: give a -%s above 1023", flag, port, flag)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return nil, fmt.Errorf("-bind %s is no address of this machine: give one that is", bind)
 	}
-	return nil, fmt.Errorf("-bind %s, -port %d: %w: give an address of this machine", shownHost(bind), port, err)
+	return nil, fmt.Errorf("-bind %s, -%s %d: %w: give an address of this machine", shownHost(bind), flag, port, err)
 }
 
 func shownHost(bind string) string {
@@ -126,64 +159,141 @@ func shownHost(bind string) string {
 	return bind
 }
 
-// plan makes the table of a cluster of this node alone.
-func (n *Node) plan() (*ring.Table, error) {
-	empty, err := ring.New(n.identity.Partitions)
-	if err != nil {
-		return nil, err
-	}
-	return ring.Plan(empty, []ring.Member{{ID: n.identity.Node, Weight: 1, Zone: n.config.Zone}}, n.identity.Replicas)
-}
+func (n *Node) hash(k key.Key) uint64 { return key.Hash(k, n.hashSeed.Load()) }
 
-func (n *Node) hash(k key.Key) uint64 { return key.Hash(k, n.identity.HashSeed) }
+func (n *Node) table() *ring.Table { return n.view.Load().Table }
 
 func (n *Node) locate(k key.Key) (hash uint64, partition int) {
 	hash = n.hash(k)
-	return hash, ring.Partition(hash, len(n.table.Sets))
+	return hash, ring.Partition(hash, len(n.table().Sets))
 }
 
 // Address is where the API is served, as host:port.
 func (n *Node) Address() string {
-	return net.JoinHostPort(n.config.Host, strconv.Itoa(n.listener.Addr().(*net.TCPAddr).Port))
+	return net.JoinHostPort(n.config.Host, strconv.Itoa(portOf(n.listener)))
 }
 
-// Run serves until ctx ends, then drains: it says that it is not ready, goes on for the drain delay so that balancers notice, answers
-// what has begun, and puts the store to rest. It returns nil after a clean end.
+func portOf(l net.Listener) int { return l.Addr().(*net.TCPAddr).Port }
+
+// Run forms the cluster if need be and serves until ctx ends; then it drains: it says that it is not ready, goes on for the drain delay so
+// that balancers and peers notice, answers what has begun, and puts the store to rest. It returns nil after a clean end.
+// Its error may be a *cluster.RefusalError: the cluster does not take this node as it was started.
 func (n *Node) Run(ctx context.Context) error {
 	defer n.release()
-	below, endBelow := context.WithCancel(context.WithoutCancel(ctx)) // store and replica, which outlive the API
-	defer endBelow()
-	var parts errgroup.Group
-	parts.Go(func() error { return n.store.Run(below) })
-	parts.Go(func() error { return n.replica.Run(below) })
-
 	serving, endServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer endServing()
+	running, giveUp := context.WithCancel(ctx) // ends also when something fails
+	defer giveUp()
 	drained := make(chan struct{})
-	stopWatching := context.AfterFunc(ctx, func() {
+	stopWatching := context.AfterFunc(running, func() {
 		defer close(drained)
-		n.state.Store(telemetry.StateDraining)
+		n.drain(serving)
+		endServing()
+	})
+	var work errgroup.Group
+	work.Go(func() error {
+		defer giveUp()
+		return n.server.Serve(serving, n.listener)
+	})
+	work.Go(func() error {
+		err := n.work(running, serving)
+		if err != nil {
+			giveUp()
+		}
+		return err
+	})
+	err := work.Wait()
+	endServing()
+	if !stopWatching() {
+		<-drained
+	}
+	return errors.Join(err, n.flush())
+}
+
+// drain tells balancers and peers to go elsewhere, and gives them the time to notice.
+func (n *Node) drain(serving context.Context) {
+	was := n.state.Swap(telemetry.StateDraining)
+	if was == telemetry.StateServing {
 		n.logger.Info("draining", "delay", n.config.DrainDelay.String())
 		select {
 		case <-time.After(n.config.DrainDelay):
 		case <-serving.Done():
 		}
-		n.state.Store(telemetry.StateStopping)
-		endServing()
-	})
-	n.state.CompareAndSwap(telemetry.StateStarting, telemetry.StateServing)
-	err := n.server.Serve(serving, n.listener)
-	endServing()
-	if !stopWatching() {
-		<-drained
 	}
-	n.coord.Wait()
+	n.state.Store(telemetry.StateStopping)
+}
+
+// work runs everything below the API, until serving ends and what had begun is answered. running ends before serving does.
+func (n *Node) work(running, serving context.Context) error {
+	below, endBelow := context.WithCancel(context.WithoutCancel(serving)) // of what outlives the API
+	defer endBelow()
+	var group errgroup.Group
+	defer n.leave()
+	if n.parts.Load() == nil {
+		if err := n.form(running); err != nil {
+			if running.Err() != nil {
+				return nil // told to stop while it waited for others
+			}
+			return err
+		}
+	}
+	group.Go(func() error { return n.cluster.Run(below) })
+	parts := n.parts.Load()
+	group.Go(func() error { return parts.store.Run(below) })
+	group.Go(func() error { return parts.replica.Run(below) })
+	wire, endWire := context.WithCancel(below)
+	defer endWire()
+	var peers errgroup.Group
+	peers.Go(func() error { return parts.peers.Serve(wire, n.peerListener) })
+	n.meet(running)
+	if n.state.CompareAndSwap(telemetry.StateStarting, telemetry.StateServing) {
+		n.logger.Info("serving", "name", n.identity.Name, "address", n.Address(), "node", n.identity.Node.String(), "epoch", n.table().Epoch)
+	}
+	<-serving.Done()
+	parts.coord.Wait()
+	endWire()
+	err := peers.Wait()
+	parts.peers.Close()
 	endBelow()
-	err = errors.Join(err, parts.Wait(), n.flush())
-	if left := n.store.Status().Pending; left > 0 {
+	err = errors.Join(err, group.Wait())
+	if left := parts.store.Status().Pending; left > 0 {
 		n.logger.Warn("keys were left in the journal without their files; the next start writes them", "keys", left)
 	}
 	return err
+}
+
+// How long a node that starts waits for its peers before it says that it is ready.
+const (
+	meetLimit = 2 * time.Second
+	meetEvery = 10 * time.Millisecond
+)
+
+// meet waits until this node has connections to all members, or for so long: then what its clients ask need not find them missing.
+func (n *Node) meet(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, meetLimit)
+	defer cancel()
+	tick := time.NewTicker(meetEvery)
+	defer tick.Stop()
+	for !n.met() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (n *Node) met() bool {
+	peers := n.parts.Load().peers
+	for _, m := range n.view.Load().Members {
+		peers.To(m.Node)
+	}
+	for _, p := range peers.Status() {
+		if !p.Up {
+			return false
+		}
+	}
+	return true
 }
 
 // flushLimit bounds the wait for the collector of traces at the end.
@@ -200,8 +310,13 @@ func (n *Node) flush() error {
 
 // release gives back what Open took, as far as it came.
 func (n *Node) release() {
-	if n.listener != nil {
-		n.listener.Close()
+	if n.leave != nil {
+		n.leave()
+	}
+	for _, l := range []net.Listener{n.listener, n.peerListener} {
+		if l != nil {
+			l.Close()
+		}
 	}
 	if n.fs != nil {
 		n.fs.Close()
@@ -213,12 +328,20 @@ func (n *Node) release() {
 func (n *Node) ready() error {
 	switch n.state.Load() {
 	case telemetry.StateStarting:
-		return errors.New("the node is starting")
+		return errors.New(n.waiting())
 	case telemetry.StateDraining, telemetry.StateStopping:
 		return errors.New("the node is draining")
 	}
-	if failed := n.store.Status().Failed; failed != nil {
+	if failed := n.parts.Load().store.Status().Failed; failed != nil {
 		return fmt.Errorf("%w: %w; replace the disk and restore the node", register.ErrFailed, failed)
 	}
 	return nil
+}
+
+// waiting tells what a node that does not serve yet is waiting for.
+func (n *Node) waiting() string {
+	if n.parts.Load() != nil || n.cluster == nil {
+		return "the node is starting"
+	}
+	return n.cluster.Waiting()
 }

@@ -35,9 +35,21 @@ func config(t *testing.T, path string) Config {
 	}
 	return Config{
 		Directory: d, Settings: settings("n1"), Host: "127.0.0.1", Bind: "127.0.0.1", Weight: 1, DrainDelay: time.Millisecond,
+		EtcdClientPort: freePort(t, "127.0.0.1"), EtcdPeerPort: freePort(t, "127.0.0.1"),
 		Version: "test", MaxValueSize: 1 << 20, Getenv: func(string) string { return "" },
 		Metrics: telemetry.NewMetrics(telemetry.Build{Version: "test"}), Logger: hclog.NewNullLogger(),
 	}
+}
+
+// freePort is a port that nobody listens on at that host now.
+func freePort(t *testing.T, host string) int {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return portOf(l)
 }
 
 // serving is a node with its Run.
@@ -60,6 +72,20 @@ func serve(t *testing.T, c Config) *serving {
 	s.stop = sync.OnceValue(func() error { cancel(); return <-done })
 	t.Cleanup(func() { _ = s.stop() })
 	return s
+}
+
+// ready waits until the node serves.
+func (s *serving) ready() *serving {
+	s.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		status, body := s.call("GET", "/_ready", "")
+		if status == 200 {
+			return s
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("/_ready still says %d %s", status, body)
+		}
+	}
 }
 
 // call gives the status and body of one request, on a connection of its own.
@@ -92,7 +118,7 @@ func (s *serving) expect(method, path, body string, status int, want string) {
 
 func TestANodeServesAndKeepsItsKeysOverARestart(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "deep", "data")
-	s := serve(t, config(t, dir))
+	s := serve(t, config(t, dir)).ready()
 	s.expect("POST", "/a/b", "v1", 201, "")
 	s.expect("PUT", "/a/b", "v2", 200, "")
 	s.expect("GET", "/_ready", "", 200, "")
@@ -103,7 +129,7 @@ func TestANodeServesAndKeepsItsKeysOverARestart(t *testing.T) {
 	if err := s.stop(); err != nil {
 		t.Errorf("the node ended with %v", err)
 	}
-	s = serve(t, config(t, dir))
+	s = serve(t, config(t, dir)).ready()
 	s.expect("GET", "/a/b", "", 200, "v2")
 	s.expect("GET", "/_cluster_status", "", 200, `"start":2`)
 }
@@ -111,7 +137,7 @@ func TestANodeServesAndKeepsItsKeysOverARestart(t *testing.T) {
 func TestADrainingNodeSaysSoAndStillAnswers(t *testing.T) {
 	c := config(t, t.TempDir())
 	c.DrainDelay = time.Minute // ended below, by the end of the listener
-	s := serve(t, c)
+	s := serve(t, c).ready()
 	s.expect("PUT", "/k", "v", 201, "")
 	ended := make(chan error, 1)
 	go func() { ended <- s.stop() }()
@@ -220,7 +246,7 @@ func TestABusyPortIsNamed(t *testing.T) {
 
 func TestADamagedStoreNamesTheDirectory(t *testing.T) {
 	dir := t.TempDir()
-	s := serve(t, config(t, dir))
+	s := serve(t, config(t, dir)).ready()
 	s.expect("PUT", "/k", "v", 201, "")
 	if err := s.stop(); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,8 @@ package observe
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -71,6 +73,12 @@ func (o *Observer) ReplicaEvents() replica.Events {
 		Waited: func(ctx context.Context, p register.Phase, took time.Duration) {
 			m.ReplicaWait.At(phase(p)).Observe(took.Seconds(), telemetry.TraceOf(ctx))
 		},
+		Fetched: func(ctx context.Context, from ring.NodeID, length int64, took time.Duration, err error) {
+			m.ReplicaFetches.At(doneOr(err)).Inc()
+			if span := telemetry.SpanOf(ctx); span.Recording() {
+				span.Event("fetch", nodeKey.String(o.name(from)), valueBytes.Int64(length), millisKey.Float64(millis(took)))
+			}
+		},
 		Anew: func(ctx context.Context, damage *register.DamageError) {
 			m.ReplicaAnew.At().Inc()
 			o.logger.Warn("a damaged copy, the only one, gives way to a new write", fields(ctx, "file", damage.Where, "what", damage.What)...)
@@ -85,8 +93,8 @@ func (o *Observer) ReplicaEvents() replica.Events {
 	}
 }
 
-// CoordinatorEvents counts what operations meet on their way, and tells it in their spans.
-func (o *Observer) CoordinatorEvents() coordinator.Events {
+// CoordinatorEvents counts what operations of the node with that number meet on their way, and tells it in their spans.
+func (o *Observer) CoordinatorEvents(self ring.NodeID) coordinator.Events {
 	m := o.metrics
 	return coordinator.Events{
 		Overloaded: func(_ context.Context, where string) {
@@ -98,6 +106,30 @@ func (o *Observer) CoordinatorEvents() coordinator.Events {
 				span.Event("turn", millisKey.Float64(millis(took)))
 			}
 		},
+		Forwarded: func(ctx context.Context, to ring.NodeID, reason string) {
+			m.Forwards.At(telemetry.Forwards.Position(reason)).Inc()
+			coordinated(ctx, to)
+			if span := telemetry.SpanOf(ctx); span.Recording() {
+				span.Event("forward", nodeKey.String(o.name(to)), reasonKey.String(reason))
+			}
+		},
+		TakenOver: func(ctx context.Context, from, to ring.NodeID, cause error) {
+			m.Takeovers.At(takeover(cause)).Inc()
+			by := to
+			if to == self {
+				by = 0
+			}
+			coordinated(ctx, by)
+			if span := telemetry.SpanOf(ctx); span.Recording() {
+				span.Event("takeover", nodeKey.String(o.name(to)), fromKey.String(o.name(from)), resultKey.String(fmt.Sprint(cause)))
+			}
+		},
+		Hedged: func(ctx context.Context, to ring.NodeID) {
+			m.Hedges.At().Inc()
+			if span := telemetry.SpanOf(ctx); span.Recording() {
+				span.Event("hedge", nodeKey.String(o.name(to)))
+			}
+		},
 		Quorum: func(ctx context.Context, p register.Phase, took time.Duration) {
 			m.QuorumDuration.At(phase(p)).Observe(took.Seconds(), telemetry.TraceOf(ctx))
 			if span := telemetry.SpanOf(ctx); span.Recording() {
@@ -107,13 +139,13 @@ func (o *Observer) CoordinatorEvents() coordinator.Events {
 		Conflict: func(ctx context.Context, from ring.NodeID, p register.Phase, _ register.Stamp) {
 			m.RegisterConflicts.At(phase(p)).Inc()
 			if span := telemetry.SpanOf(ctx); span.Recording() {
-				span.Event("conflict", phaseKey.String(p.String()), nodeKey.String(from.String()))
+				span.Event("conflict", phaseKey.String(p.String()), nodeKey.String(o.name(from)))
 			}
 		},
 		Silent: func(ctx context.Context, from ring.NodeID, p register.Phase, cause error) {
 			m.ReplicaSilences.At(phase(p)).Inc()
 			if span := telemetry.SpanOf(ctx); span.Recording() {
-				span.Event("silence", phaseKey.String(p.String()), nodeKey.String(from.String()), resultKey.String(cause.Error()))
+				span.Event("silence", phaseKey.String(p.String()), nodeKey.String(o.name(from)), resultKey.String(cause.Error()))
 			}
 		},
 		Retry: func(ctx context.Context, round int, pause time.Duration) {
@@ -130,6 +162,19 @@ func (o *Observer) CoordinatorEvents() coordinator.Events {
 		},
 		Unknown: func(context.Context, error) { m.RegisterUnknown.At().Inc() },
 	}
+}
+
+// takeover is the position of what ended a coordinator's turn.
+func takeover(cause error) int {
+	switch {
+	case errors.Is(cause, coordinator.ErrLate):
+		return telemetry.TakeoverLate
+	case errors.Is(cause, coordinator.ErrLost):
+		return telemetry.TakeoverLost
+	case errors.Is(cause, register.ErrUnreachable):
+		return telemetry.TakeoverUnreachable
+	}
+	return telemetry.TakeoverFailed
 }
 
 // doneOr is the position of an outcome in the label result where there are only two.

@@ -2,9 +2,11 @@ package observe_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/estorajed/estorajed/internal/coordinator"
 	"github.com/estorajed/estorajed/internal/register"
 	"github.com/estorajed/estorajed/internal/ring"
 	"github.com/estorajed/estorajed/internal/store"
@@ -16,7 +18,7 @@ func TestFactsAreCountedAndTold(t *testing.T) {
 	m, log := telemetry.NewMetrics(telemetry.Build{}), &lines{}
 	o := logging(t, m, log, "info")
 	ctx := t.Context()
-	disk, local, operations := o.StoreEvents(), o.ReplicaEvents(), o.CoordinatorEvents()
+	disk, local, operations := o.StoreEvents(), o.ReplicaEvents(), o.CoordinatorEvents(1)
 	for _, tc := range []struct {
 		name   string
 		happen func()
@@ -54,6 +56,15 @@ func TestFactsAreCountedAndTold(t *testing.T) {
 		{"written anew", func() { local.Anew(ctx, &register.DamageError{}) }, "replica_overwritten_damages_total", nil, 1, "a damaged copy, the only one, gives way to a new write"},
 		{"ceiling", func() { local.Raised(1, time.Second, true, nil) }, "replica_ceiling_raises_total", []string{"result", "ok"}, 1, ""},
 		{"no ceiling", func() { local.Raised(1, 0, true, failure) }, "replica_ceiling_raises_total", []string{"result", "error"}, 1, "the promise ceiling cannot be raised; writes will stop"},
+		{"fetch", func() { local.Fetched(ctx, 2, 5, time.Second, nil) }, "replica_fetches_total", []string{"result", "ok"}, 1, ""},
+		{"no fetch", func() { local.Fetched(ctx, 2, 5, time.Second, failure) }, "replica_fetches_total", []string{"result", "error"}, 1, ""},
+		{"forward", func() { operations.Forwarded(ctx, 2, coordinator.ReasonPreferred) }, "coordinator_forwards_total", []string{"reason", "preferred"}, 1, ""},
+		{"forward from nowhere", func() { operations.Forwarded(ctx, 2, coordinator.ReasonNoCopy) }, "coordinator_forwards_total", []string{"reason", "no_copy"}, 1, ""},
+		{"late", func() { operations.TakenOver(ctx, 2, 1, fmt.Errorf("2s: %w", coordinator.ErrLate)) }, "coordinator_takeovers_total", []string{"cause", "late"}, 1, ""},
+		{"lost", func() { operations.TakenOver(ctx, 2, 1, coordinator.ErrLost) }, "coordinator_takeovers_total", []string{"cause", "lost"}, 1, ""},
+		{"unreachable", func() { operations.TakenOver(ctx, 2, 1, register.ErrUnreachable) }, "coordinator_takeovers_total", []string{"cause", "unreachable"}, 1, ""},
+		{"failed", func() { operations.TakenOver(ctx, 2, 1, failure) }, "coordinator_takeovers_total", []string{"cause", "failed"}, 1, ""},
+		{"hedge", func() { operations.Hedged(ctx, 2) }, "coordinator_hedges_total", nil, 1, ""},
 		{"overload", func() { operations.Overloaded(ctx, "turn") }, "coordinator_overloads_total", []string{"where", "turn"}, 1, ""},
 		{"turn of a write", func() { operations.Waited(ctx, time.Second) }, "coordinator_turn_wait_seconds", nil, 1, ""},
 		{"quorum", func() { operations.Quorum(ctx, register.Prepare, time.Second) }, "coordinator_quorum_duration_seconds", []string{"phase", "prepare"}, 1, ""},

@@ -39,6 +39,7 @@ func (d *keys) Write(ctx context.Context, k key.Key, change register.Change, bod
 	if body != nil {
 		body = &upload{from: body}
 	}
+	coordinated(ctx, 0)
 	start := time.Now()
 	outcome, err := d.next.Write(ctx, k, change, body, size)
 	result := resultOfUpload(body, err)
@@ -60,6 +61,7 @@ func (d *keys) Read(ctx context.Context, k key.Key, eventual bool) (register.Rec
 	if span.Recording() {
 		span.Set(keyHash.String(d.hashed(k)), consistencyKey.String(telemetry.Consistency.Values[consistency]))
 	}
+	coordinated(ctx, 0)
 	start := time.Now()
 	rec, body, err := d.next.Read(ctx, k, eventual)
 	result := resultOf(err)

@@ -26,16 +26,19 @@ import (
 
 	"github.com/estorajed/estorajed/internal/key"
 	"github.com/estorajed/estorajed/internal/register"
+	"github.com/estorajed/estorajed/internal/ring"
 	"github.com/estorajed/estorajed/internal/telemetry"
 )
 
-// Config is what an Observer is built from; all but Slow is required.
+// Config is what an Observer is built from; Metrics, Tracer, Logger and Hash are required.
 type Config struct {
 	Metrics *telemetry.Metrics
 	Tracer  *telemetry.Tracer
 	Logger  hclog.Logger
-	Hash    func(key.Key) uint64 // of a key, for spans and log lines: keys themselves are nobody's business
-	Slow    time.Duration        // requests that take longer are logged; 0: SlowRequest
+	Hash    func(key.Key) uint64     // of a key, for spans and log lines: keys themselves are nobody's business
+	Name    string                   // of this node
+	NameOf  func(ring.NodeID) string // of another; nil: its number
+	Slow    time.Duration            // requests that take longer are logged; 0: SlowRequest
 }
 
 // SlowRequest is what counts as slow if nothing else was asked for.
@@ -47,6 +50,8 @@ type Observer struct {
 	tracer  *telemetry.Tracer
 	logger  hclog.Logger
 	hash    func(key.Key) uint64
+	self    string
+	name    func(ring.NodeID) string
 	slow    time.Duration
 }
 
@@ -55,7 +60,10 @@ func New(c Config) *Observer {
 	if c.Slow == 0 {
 		c.Slow = SlowRequest
 	}
-	return &Observer{metrics: c.Metrics, tracer: c.Tracer, logger: c.Logger, hash: c.Hash, slow: c.Slow}
+	if c.NameOf == nil {
+		c.NameOf = ring.NodeID.String
+	}
+	return &Observer{metrics: c.Metrics, tracer: c.Tracer, logger: c.Logger, hash: c.Hash, self: c.Name, name: c.NameOf, slow: c.Slow}
 }
 
 // Trace is how the API learns what was decided for a request: what its response and its errors carry.
@@ -66,6 +74,25 @@ func Trace(ctx context.Context) (traceparent, traceID string) {
 	}
 	traceparent = t.Traceparent()
 	return traceparent, traceparent[len("00-") : len("00-")+2*len(t.ID)]
+}
+
+// Hop is how the API learns who coordinated a request's operation, and how many hops away that was; "" if none was begun.
+func (o *Observer) Hop(ctx context.Context) (coordinator string, hops int) {
+	r := requestOf(ctx)
+	switch {
+	case r == nil || !r.coordinated:
+		return "", 0
+	case r.coordinator == 0:
+		return o.self, 0
+	}
+	return o.name(r.coordinator), 1
+}
+
+// coordinated notes that a node, 0 for this one, coordinates the request's operation from now on.
+func coordinated(ctx context.Context, by ring.NodeID) {
+	if r := requestOf(ctx); r != nil {
+		r.coordinated, r.coordinator = true, by
+	}
 }
 
 // fields are those of a log line that belongs to ctx's request, if it belongs to one.
@@ -96,6 +123,7 @@ const (
 	reasonKey      = attribute.Key("estorajed.reason")
 	roundKey       = attribute.Key("estorajed.round")
 	nodeKey        = attribute.Key("estorajed.node")
+	fromKey        = attribute.Key("estorajed.node.from")
 	millisKey      = attribute.Key("estorajed.ms")
 	batchKey       = attribute.Key("estorajed.journal.batch")
 	batchEntries   = attribute.Key("estorajed.journal.entries")

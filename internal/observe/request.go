@@ -17,6 +17,7 @@ import (
 
 	"github.com/estorajed/estorajed/internal/api"
 	"github.com/estorajed/estorajed/internal/key"
+	"github.com/estorajed/estorajed/internal/ring"
 	"github.com/estorajed/estorajed/internal/telemetry"
 )
 
@@ -55,7 +56,11 @@ type request struct {
 	of    *http.Request
 	route int // position
 	span  telemetry.Span
-	cause error // why it failed; touched by the request's own goroutine only
+
+	// Touched by the request's own goroutine only.
+	cause       error       // why it failed
+	coordinated bool        // its operation was begun
+	coordinator ring.NodeID // of that; 0: this node
 }
 
 type requestKey struct{}
@@ -156,11 +161,13 @@ func class(status int) int { return min(max(status/100-1, telemetry.Class1xx), t
 func (q *requests) log(ctx context.Context, state *request, s api.Summary, slow bool) {
 	level := hclog.Debug
 	switch {
+	case s.Route == api.RouteReady || s.Route == api.RouteHealth: // a probe that hears 'not now' has its answer, and will ask again
 	case s.Status == http.StatusInternalServerError:
 		level = hclog.Error
 	case (s.Status > http.StatusInternalServerError || slow || state.cause != nil) && q.lines.take(time.Now()):
 		level = hclog.Warn
-	case !q.logger.IsDebug():
+	}
+	if level == hclog.Debug && !q.logger.IsDebug() {
 		return
 	}
 	message := "request"

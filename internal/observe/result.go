@@ -30,6 +30,9 @@ func resultOf(err error) int {
 	if _, quorum := errors.AsType[*register.QuorumError](err); quorum {
 		return telemetry.ResultUnavailable
 	}
+	if _, early := errors.AsType[*register.NotReadyError](err); early {
+		return telemetry.ResultUnavailable
+	}
 	if _, damaged := errors.AsType[*register.DamageError](err); damaged {
 		return telemetry.ResultDamaged
 	}

@@ -19,9 +19,18 @@ var (
 	ErrOverload = errors.New("too many operations are under way")
 	// ErrNoBytes: a replica has not got the bytes of a record's value, and nobody it was told of gave them.
 	ErrNoBytes = errors.New("the bytes of the value are not here")
+	// ErrUnreachable: there is no way to the node now; nothing was begun there.
+	ErrUnreachable = errors.New("the node cannot be reached")
 	// ErrStopped: the node is shutting down; nothing was begun.
 	ErrStopped = errors.New("the node is shutting down")
 )
+
+// A NotReadyError says that the node does not serve keys yet; nothing was begun.
+type NotReadyError struct {
+	Why string
+}
+
+func (e *NotReadyError) Error() string { return "this node does not serve yet: " + e.Why }
 
 // An UnknownError says that a write was begun and its outcome cannot be told: it may have been applied, or be applied later.
 type UnknownError struct {
@@ -39,12 +48,17 @@ type QuorumError struct {
 	Partition  int
 	Answered   int
 	Replicas   int
+	Detail     string // which replicas gave no answer, and why; of the shell's making, may be empty
 	RetryAfter time.Duration
 	Cause      error // of the replica that failed last; may be nil
 }
 
 func (e *QuorumError) Error() string {
-	s := fmt.Sprintf("no quorum for partition %d: %d of %d replicas answered; nothing was written", e.Partition, e.Answered, e.Replicas)
+	s := fmt.Sprintf("no quorum for partition %d: %d of %d replicas answered", e.Partition, e.Answered, e.Replicas)
+	if e.Detail != "" {
+		return s + " (" + e.Detail + "); nothing was written"
+	}
+	s += "; nothing was written"
 	if e.Cause != nil {
 		s += ": " + e.Cause.Error()
 	}

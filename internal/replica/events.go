@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/estorajed/estorajed/internal/register"
+	"github.com/estorajed/estorajed/internal/ring"
 )
 
 // Events are the facts that a replica reports while it works. A nil func is silent. They are called on the goroutine that
@@ -16,6 +17,8 @@ type Events struct {
 	Stale func(ctx context.Context, have, got uint64)
 	// Waited: a request had to wait for others of its key, that read the disk or were being made durable.
 	Waited func(ctx context.Context, phase register.Phase, took time.Duration)
+	// Fetched: the bytes of a value were taken from another node's copy, as the one here is of another version; or could not be.
+	Fetched func(ctx context.Context, from ring.NodeID, length int64, took time.Duration, err error)
 	// Anew: a damaged copy, the only one, gives way to a write that does not look at it.
 	Anew func(ctx context.Context, damage *register.DamageError)
 	// Raised: a higher promise ceiling was made durable, or could not be. asked tells whether somebody had to wait for it.

@@ -5,6 +5,9 @@
 // stable storage. It has no rules of its own: who may promise or accept what, and who must wait for whom, is decided in
 // register, so that a simulation runs the same decisions without these goroutines, this clock and this disk.
 //
+// Messages about a state that others found name it without its value's bytes. Most often the copy here is of that version; if not, the
+// bytes are fetched from a replica that showed it, checked, and kept.
+//
 // It also keeps the node's hybrid clock, for the ceiling that bounds promises bounds the node's own ballots as well. The ceiling is kept
 // a few seconds ahead of the clock by Run, so that requests rarely wait for it; a node that is asked nothing writes nothing.
 package replica
@@ -37,7 +40,11 @@ type Config struct {
 	Node  ring.NodeID // this node's number
 	Store Store
 	// Epoch tells since which epoch the set of the key's partition stands, in the ring as this node knows it.
-	Epoch  func(k key.Key) uint64
+	Epoch func(k key.Key) uint64
+	// Behind is told that somebody knows the ring of a newer epoch than this node does; it must be quick. nil: nobody is.
+	Behind func(epoch uint64)
+	// Fetch gives the copy of k on another node, if it is of that version, and its bytes; the caller closes body. nil: there is no way.
+	Fetch  func(ctx context.Context, from ring.NodeID, k key.Key, version register.Stamp) (rec register.Record, body io.ReadCloser, err error)
 	Events Events
 }
 
@@ -46,6 +53,8 @@ type Replica struct {
 	node   ring.NodeID
 	store  Store
 	epoch  func(key.Key) uint64
+	behind func(uint64) // never nil
+	fetch  func(context.Context, ring.NodeID, key.Key, register.Stamp) (register.Record, io.ReadCloser, error)
 	events Events
 
 	active  atomic.Bool   // the ceiling was relied on since Run last looked
@@ -61,10 +70,15 @@ type Replica struct {
 // New makes the replica of a node that has just started: its clock and floor begin at the durable ceiling.
 func New(c Config) *Replica {
 	ceiling := c.Store.Ceiling()
+	if c.Behind == nil {
+		c.Behind = func(uint64) {}
+	}
 	return &Replica{
 		node:     c.Node,
 		store:    c.Store,
 		epoch:    c.Epoch,
+		behind:   c.Behind,
+		fetch:    c.Fetch,
 		events:   c.Events,
 		raising:  make(chan struct{}, 1),
 		clock:    register.NewClock(c.Node, ceiling),
@@ -77,9 +91,24 @@ func New(c Config) *Replica {
 // an accept that has been handed to the store. Errors say that there is no answer: *register.DamageError; register.ErrOverload;
 // *register.SkewError; *register.NothingError if it is certain that no record was written; what the store or ctx gave.
 func (r *Replica) Ask(ctx context.Context, k key.Key, m register.Message) (register.Answer, error) {
+	return r.ask(ctx, k, m, nil)
+}
+
+// Open answers a Look, as Ask does, and gives the bytes of the very record that it shows if that is Present; the caller closes body.
+// The record passes the same rules: it is durable, and the floor that goes with it was taken after it was read.
+func (r *Replica) Open(ctx context.Context, k key.Key, m register.Message) (a register.Answer, body io.ReadSeekCloser, err error) {
+	a, err = r.ask(ctx, k, m, &body)
+	return a, body, err
+}
+
+// ask answers a message. If it loads the key's record, and body is not nil, the record's bytes go there.
+func (r *Replica) ask(ctx context.Context, k key.Key, m register.Message, body *io.ReadSeekCloser) (register.Answer, error) {
 	if have := r.epoch(k); m.Epoch != have {
 		if r.events.Stale != nil {
 			r.events.Stale(ctx, have, m.Epoch)
+		}
+		if m.Epoch > have {
+			r.behind(m.Epoch)
 		}
 		return register.Answer{Reply: register.Stale, Epoch: have}, nil
 	}
@@ -88,7 +117,7 @@ func (r *Replica) Ask(ctx context.Context, k key.Key, m register.Message) (regis
 	}
 	r.rely()
 	q := r.acceptor.Begin(string(k), m)
-	if err := r.carry(ctx, k, &q); err != nil {
+	if err := r.carry(ctx, k, &q, body); err != nil {
 		return register.Answer{}, fmt.Errorf("%v at %v: %w", m.Phase, r.node, err)
 	}
 	answer := q.Answer()
@@ -99,7 +128,7 @@ func (r *Replica) Ask(ctx context.Context, k key.Key, m register.Message) (regis
 }
 
 // carry takes the request through its steps.
-func (r *Replica) carry(ctx context.Context, k key.Key, q *register.Request) error {
+func (r *Replica) carry(ctx context.Context, k key.Key, q *register.Request, body *io.ReadSeekCloser) error {
 	for {
 		step, turn := r.step(k, q)
 		var err error
@@ -111,7 +140,7 @@ func (r *Replica) carry(ctx context.Context, k key.Key, q *register.Request) err
 		case register.RaiseCeiling:
 			err = r.raise(ctx, q.Message.Time(), true)
 		case register.LoadRecord:
-			err = r.load(ctx, k, q)
+			err = r.load(ctx, k, q, body)
 		case register.StoreRecord:
 			err = r.put(ctx, k, q)
 		}
@@ -181,8 +210,14 @@ func (r *Replica) await(ctx context.Context, phase register.Phase, turn chan str
 	return err
 }
 
-func (r *Replica) load(ctx context.Context, k key.Key, q *register.Request) error {
-	newest, err := r.store.Head(ctx, k)
+func (r *Replica) load(ctx context.Context, k key.Key, q *register.Request, body *io.ReadSeekCloser) error {
+	var newest register.Record
+	var err error
+	if body == nil {
+		newest, err = r.store.Head(ctx, k)
+	} else {
+		newest, *body, err = r.store.Read(ctx, k)
+	}
 	if err == nil {
 		q.Loaded(newest)
 		return nil
@@ -195,43 +230,6 @@ func (r *Replica) load(ctx context.Context, k key.Key, q *register.Request) erro
 		r.events.Anew(ctx, damage)
 	}
 	return nil
-}
-
-// put hands the message's record to the store.
-func (r *Replica) put(ctx context.Context, k key.Key, q *register.Request) error {
-	err := r.store.Put(ctx, k, *q.Message.Record)
-	if err == nil {
-		q.Stored()
-		return nil
-	}
-	if nothing, is := errors.AsType[*register.NothingError](err); is {
-		return nothing
-	}
-	if untouched(err) {
-		return &register.NothingError{Cause: err}
-	}
-	return bare(err)
-}
-
-// untouched tells whether an error of Store.Put says for certain that nothing was written.
-func untouched(err error) bool {
-	if _, unknown := errors.AsType[*register.UnknownError](err); unknown {
-		return false
-	}
-	for _, certain := range []error{register.ErrFull, register.ErrFailed, register.ErrStopped, context.Canceled, context.DeadlineExceeded} {
-		if errors.Is(err, certain) {
-			return true
-		}
-	}
-	return false
-}
-
-// bare is an error of the store without the word that its outcome is unknown: whether an operation's is, the operation knows.
-func bare(err error) error {
-	if unknown, is := errors.AsType[*register.UnknownError](err); is {
-		return unknown.Cause
-	}
-	return err
 }
 
 // Read gives this node's newest durable copy of k and, if it is Present, its bytes; the caller closes body. It proves nothing

@@ -22,7 +22,8 @@ type Store interface {
 	// Unstage gives up a staged value that was not (or not surely) accepted; a no-op for inline ones and for values that were accepted.
 	Unstage(v register.Value)
 	// Put makes rec the only version of its key; it returns when that is on stable storage. The caller sees to it that ballots of
-	// one key rise. If rec's value is neither inline nor staged, the copy here must be of the same version, and its bytes are kept.
+	// one key rise. If rec's value is neither inline nor staged, the copy here must be of the same version, and its bytes are kept; if
+	// it is not, the error is a *register.NothingError for register.ErrNoBytes.
 	// It does not give up on ctx once the record is queued. Errors that say that nothing was written: register.ErrFull,
 	// register.ErrFailed, register.ErrStopped, ctx's. All others leave it open, *register.UnknownError for one: a sync failed.
 	Put(ctx context.Context, k key.Key, rec register.Record) error

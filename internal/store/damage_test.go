@@ -112,8 +112,8 @@ func TestARecordProposedAnewKeepsItsBytes(t *testing.T) {
 			t.Errorf("%d bytes: ballot %v, version %v, %d bytes, %v", n, got.Ballot, got.Version, len(value), err)
 		}
 		rec.Version.Time = 99
-		if err := s.Put(t.Context(), k, rec); err == nil {
-			t.Errorf("%d bytes: a version whose bytes are not here was accepted", n)
+		if err := s.Put(t.Context(), k, rec); !errors.Is(err, register.ErrNoBytes) {
+			t.Errorf("%d bytes: a put of a version whose bytes are not here: %v", n, err)
 		}
 	}
 }

@@ -32,6 +32,13 @@ func (m *machine) nextFile() (fileJob, bool) {
 	return fileJob{}, false
 }
 
+// filesDue tells whether it is time to write key files. While the journal is busy they can wait, up to a bound: a key that is written
+// again meanwhile needs one file, not two, and the processor belongs to those who wait for an answer.
+func (m *machine) filesDue(resting bool) bool {
+	return resting || m.check.phase == phaseFiling ||
+		int64(len(m.slots)) > m.limits.segmentEntries/4 || m.owed > m.limits.segmentBytes/4
+}
+
 // fileDone: the file is there, or, if not written, is to be tried again.
 func (m *machine) fileDone(job fileJob, written bool) {
 	m.filing--

@@ -196,7 +196,7 @@ func (s *Store) carry(ctx context.Context, it *item) (*stagedValue, error) {
 		if body != nil {
 			body.Close()
 		}
-		return nil, fmt.Errorf("the bytes of version %v are not here", it.rec.Version)
+		return nil, fmt.Errorf("version %v: %w", it.rec.Version, register.ErrNoBytes)
 	}
 	defer body.Close()
 	if cur.Value.Inline != nil {

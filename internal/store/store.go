@@ -29,7 +29,7 @@ type Config struct {
 
 	Salt func() uint32 // draws the salt of a new store's journal; nil: from the system
 
-	SegmentBytes   int64         // size of a journal segment at which a checkpoint begins; writes wait until it has made the next one
+	SegmentBytes   int64         // size of a journal segment at which a checkpoint begins; writes wait until it has made the next one; 0: as the disk's size allows
 	SegmentEntries int64         // the same, in entries
 	BatchBytes     int64         // of entries in one batch of the journal, give or take one entry
 	CacheBytes     int64         // of the hottest small values kept in memory; negative for none
@@ -41,8 +41,10 @@ type Config struct {
 
 // Defaults of Config.
 const (
-	defaultSegmentBytes   = 16 << 20
-	defaultSegmentEntries = 32 << 10
+	segmentBytesMin       = 16 << 20
+	segmentBytesMax       = 64 << 20
+	segmentShare          = 128 // of the disk's size, between these
+	defaultSegmentEntries = 64 << 10
 	defaultBatchBytes     = 1 << 20
 	defaultCacheBytes     = 32 << 20
 	defaultFileWriters    = 2
@@ -55,7 +57,7 @@ func (c Config) withDefaults() Config {
 			*v = d
 		}
 	}
-	set(&c.SegmentBytes, defaultSegmentBytes)
+	set(&c.SegmentBytes, segmentBytesFor(c.FS))
 	set(&c.SegmentEntries, defaultSegmentEntries)
 	set(&c.BatchBytes, defaultBatchBytes)
 	set(&c.CacheBytes, defaultCacheBytes)
@@ -73,6 +75,16 @@ func (c Config) withDefaults() Config {
 		c.IdleCheckpoint = defaultIdleCheckpoint
 	}
 	return c
+}
+
+// segmentBytesFor weighs what the journal takes of the disk against what a longer one spares: a key that is written several times
+// between two checkpoints may need one file.
+func segmentBytesFor(fs vfs.FS) int64 {
+	usage, err := fs.Usage()
+	if err != nil {
+		return segmentBytesMin
+	}
+	return min(max(usage.Size/segmentShare, segmentBytesMin), segmentBytesMax)
 }
 
 // stripeCount is the number of stripes that guard what was read from files against what was written meanwhile.

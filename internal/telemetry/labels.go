@@ -124,6 +124,26 @@ const (
 	ByScrub
 )
 
+// Positions of the label reason of forwarded operations.
+const (
+	ForwardNoCopy = iota
+	ForwardPreferred
+)
+
+// Positions of the label cause of takeovers.
+const (
+	TakeoverUnreachable = iota
+	TakeoverLate
+	TakeoverLost
+	TakeoverFailed
+)
+
+// Positions of the label role: a node comes first for a partition, or holds a further copy.
+const (
+	RolePrimary = iota
+	RoleReplica
+)
+
 // Positions of the label state.
 const (
 	StateStarting = iota
@@ -149,7 +169,7 @@ var (
 	}}
 	CodeClasses = Label{"code_class", []string{Class1xx: "1xx", Class2xx: "2xx", Class3xx: "3xx", Class4xx: "4xx", Class5xx: "5xx"}}
 	Rejections  = Label{"reason", []string{
-		"bad_key", "bad_request", "malformed", "method", "too_large", "slow", "overload", "full", "failed", "draining", "other",
+		"bad_key", "bad_request", "malformed", "method", "too_large", "slow", "overload", "full", "failed", "draining", "not_ready", "other",
 	}}
 	Ops         = Label{"op", []string{OpGet: "get", OpPut: "put", OpDelete: "delete"}}
 	Consistency = Label{"consistency", []string{Linearizable: "linearizable", Eventual: "eventual"}}
@@ -160,13 +180,18 @@ var (
 	}}
 	Phases    = Label{"phase", []string{PhaseLook: "look", PhasePrepare: "prepare", PhaseAccept: "accept", PhaseLearn: "learn"}}
 	Overloads = Label{"where", []string{"operations", "turn", "patience", "other"}}
-	StoreOps  = Label{"op", []string{
+	Forwards  = Label{"reason", []string{ForwardNoCopy: "no_copy", ForwardPreferred: "preferred"}}
+	Takeovers = Label{"cause", []string{
+		TakeoverUnreachable: "unreachable", TakeoverLate: "late", TakeoverLost: "lost", TakeoverFailed: "failed",
+	}}
+	StoreOps = Label{"op", []string{
 		StoreHead: "head", StoreRead: "read", StoreStage: "stage", StorePut: "put", StoreRaiseCeiling: "raise_ceiling",
 	}}
 	DoneFailed  = Label{"result", []string{Done: "ok", Failed: "error"}}
 	SpanResults = Label{"result", []string{SpansEnded: "ended", SpansExported: "exported", SpansFailed: "failed", SpansDropped: "dropped"}}
 	Levels      = Label{"level", []string{LevelTrace: "trace", LevelDebug: "debug", LevelInfo: "info", LevelWarn: "warn", LevelError: "error"}}
 	DetectedBy  = Label{"detected_by", []string{ByRead: "read", ByRecovery: "recovery", ByScrub: "scrub"}}
+	Roles       = Label{"role", []string{RolePrimary: "primary", RoleReplica: "replica"}}
 	States      = Label{"state", []string{
 		StateStarting: "starting", StateServing: "serving", StateReadOnly: "read_only", StateDraining: "draining", StateStopping: "stopping",
 	}}

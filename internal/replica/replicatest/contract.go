@@ -24,6 +24,7 @@ func Run(t *testing.T, open func(t *testing.T) replica.Store) {
 		"values of all lengths come back":           (*suite).lengths,
 		"a tombstone is not the same as no record":  (*suite).tombstones,
 		"a value that was given up leaves no trace": (*suite).unstaged,
+		"what has no bytes here is not taken":       (*suite).noBytes,
 		"an error of the body is the caller's":      (*suite).brokenBody,
 		"the ceiling only rises":                    (*suite).ceiling,
 		"readers see whole records only":            (*suite).concurrent,
@@ -166,6 +167,33 @@ func (s *suite) unstaged() {
 	s.put("k", r)
 	s.store.Unstage(r.Value) // it was accepted: nothing happens
 	s.expect("k", r, long)
+}
+
+func (s *suite) noBytes() {
+	for _, value := range []string{"short", strings.Repeat("long", register.InlineMax)} {
+		k := key.Key(value[:4])
+		r := s.record(register.Data, value)
+		s.store.Unstage(r.Value)
+		r.Value.Inline, r.Value.Stage = nil, register.Stamp{}
+		var nothing *register.NothingError
+		refused := func() {
+			if err := s.store.Put(s.Context(), k, r); !errors.Is(err, register.ErrNoBytes) || !errors.As(err, &nothing) {
+				s.Errorf("put of %d bytes that are nowhere: %v", len(value), err)
+			}
+		}
+		refused()
+		s.expect(k, register.Record{}, "")
+		old := s.record(register.Data, "another version")
+		r.Ballot = s.stamp()
+		s.put(k, old)
+		refused()
+		s.expect(k, old, "another version")
+		r.Ballot, r.Value = s.stamp(), s.stage(value)
+		s.put(k, r)
+		r.Ballot, r.Value.Inline, r.Value.Stage = s.stamp(), nil, register.Stamp{}
+		s.put(k, r) // a higher ballot for what is here
+		s.expect(k, r, value)
+	}
 }
 
 func (s *suite) brokenBody() {

@@ -178,17 +178,19 @@ func (s *Store) Put(ctx context.Context, k key.Key, rec register.Record) error {
 	if err := s.before(ctx, call); err != nil {
 		return err
 	}
-	s.put(k, rec)
+	if err := s.put(k, rec); err != nil {
+		return &register.NothingError{Cause: err}
+	}
 	return s.after(call)
 }
 
-func (s *Store) put(k key.Key, rec register.Record) {
+func (s *Store) put(k key.Key, rec register.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.copies[k]
 	if !old.record.Ballot.Less(rec.Ballot) {
 		s.wrong = append(s.wrong, fmt.Sprintf("ballot %v of %q was put over %v", rec.Ballot, k, old.record.Ballot))
-		return
+		return nil
 	}
 	b := rec.Value.Inline
 	if staged, is := s.staged[rec.Value.Stage]; is {
@@ -196,9 +198,8 @@ func (s *Store) put(k key.Key, rec register.Record) {
 		delete(s.staged, rec.Value.Stage)
 	}
 	if int64(len(b)) != rec.Value.Length {
-		if old.record.Version != rec.Version {
-			s.wrong = append(s.wrong, fmt.Sprintf("the bytes of %q are not at hand", k))
-			return
+		if old.record.Version != rec.Version || s.damaged[k] {
+			return fmt.Errorf("version %v: %w", rec.Version, register.ErrNoBytes)
 		}
 		b = old.bytes // a higher ballot for what is here
 	}
@@ -208,6 +209,7 @@ func (s *Store) put(k key.Key, rec register.Record) {
 	}
 	s.copies[k] = stored{rec, b}
 	delete(s.damaged, k)
+	return nil
 }
 
 // Ceiling is replica.Store's.

@@ -1,0 +1,104 @@
+package node
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/estorajed/estorajed/internal/cluster"
+)
+
+// three describes a cluster of three nodes in this process, each on an address of its own.
+func three(t *testing.T) (configs []func() Config) {
+	var initial []cluster.Initial
+	for i := range 3 {
+		host := fmt.Sprintf("127.0.0.%d", i+1)
+		initial = append(initial, cluster.Initial{Name: fmt.Sprintf("n%d", i+1), Host: host, Port: freePort(t, host)})
+	}
+	for _, self := range initial {
+		dir := filepath.Join(t.TempDir(), self.Name)
+		port, peerPort, clientPort := freePort(t, self.Host), freePort(t, self.Host), freePort(t, self.Host)
+		configs = append(configs, func() Config {
+			c := config(t, dir)
+			c.Settings.Name, c.Host, c.Bind, c.InitialCluster = self.Name, self.Host, self.Host, initial
+			c.Port, c.PeerPort, c.EtcdClientPort, c.EtcdPeerPort = port, peerPort, clientPort, self.Port
+			return c
+		})
+	}
+	return configs
+}
+
+// knows waits until the node names so many that serve the API; they say so once in a heartbeat.
+func (s *serving) knows(want int) {
+	s.t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		_, plain := s.call("GET", "/_nodes_discovery_plain", "")
+		if strings.Count(plain, "\n") == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%d nodes were to be named: %q", want, plain)
+		}
+	}
+}
+
+func TestThreeNodesAreOneStore(t *testing.T) {
+	configs := three(t)
+	first := serve(t, configs[2]())
+	first.expect("GET", "/_ready", "", 503, "waiting")
+	first.expect("GET", "/k", "", 503, "nothing was begun")
+	first.expect("GET", "/_health", "", 200, "")
+	nodes := []*serving{serve(t, configs[0]()), serve(t, configs[1]()), first}
+	for _, n := range nodes {
+		n.ready()
+	}
+	nodes[2].knows(3)
+	for i, n := range nodes {
+		n.expect("PUT", fmt.Sprintf("/k%d", i), fmt.Sprintf("v%d", i), 201, "")
+	}
+	for _, n := range nodes {
+		for i := range nodes {
+			n.expect("GET", fmt.Sprintf("/k%d", i), "", 200, fmt.Sprintf("v%d", i))
+		}
+		n.knows(3)
+	}
+	if err := nodes[2].stop(); err != nil {
+		t.Errorf("the third node ended with %v", err)
+	}
+	nodes[0].knows(2)
+	nodes[0].expect("PUT", "/k2", "w", 200, "")
+	nodes[1].expect("DELETE", "/k1", "", 204, "")
+	nodes[0].expect("GET", "/_cluster_status", "", 200, `"state":"down"`)
+	nodes[2] = serve(t, configs[2]()).ready()
+	nodes[2].expect("GET", "/k2", "", 200, "w")
+	nodes[2].expect("GET", "/k1", "", 404, "")
+}
+
+func TestANodeThatLostItsDirectoryIsRefused(t *testing.T) {
+	configs := three(t)
+	var nodes []*serving
+	for _, c := range configs {
+		nodes = append(nodes, serve(t, c()))
+	}
+	for _, n := range nodes {
+		n.ready()
+	}
+	if err := nodes[1].stop(); err != nil {
+		t.Errorf("the second node ended with %v", err)
+	}
+	empty := configs[1]()
+	empty.Directory.Release()
+	var err error
+	if empty.Directory, err = Take(filepath.Join(t.TempDir(), "empty")); err != nil {
+		t.Fatal(err)
+	}
+	n, err := Open(t.Context(), empty)
+	if err == nil {
+		err = n.Run(t.Context())
+	}
+	if err == nil || !strings.Contains(err.Error(), "n2") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %v, want one line about n2", err)
+	}
+}

@@ -1,0 +1,62 @@
+package node
+
+import (
+	"context"
+	"io"
+
+	"github.com/estorajed/estorajed/internal/coordinator"
+	"github.com/estorajed/estorajed/internal/key"
+	"github.com/estorajed/estorajed/internal/peer"
+	"github.com/estorajed/estorajed/internal/register"
+	"github.com/estorajed/estorajed/internal/replica"
+	"github.com/estorajed/estorajed/internal/ring"
+)
+
+// local is what this node answers its peers with: its replica, its coordinator, and what it knows of the ring.
+type local struct {
+	*replica.Replica
+	coord *coordinator.Coordinator
+	node  *Node
+}
+
+func (l local) Carry(ctx context.Context, k key.Key, o register.Order) register.Report {
+	return l.coord.Carry(ctx, k, o)
+}
+
+func (l local) Get(ctx context.Context, k key.Key) (register.Record, io.ReadSeekCloser, error) {
+	return l.coord.Get(ctx, k)
+}
+
+func (l local) State() peer.State {
+	return peer.State{Ready: l.node.ready() == nil, Epoch: l.node.table().Epoch}
+}
+
+func (l local) Table() []byte {
+	b, err := l.node.table().Encode()
+	if err != nil {
+		return nil // a table that this node lives by has a form
+	}
+	return b
+}
+
+// peerAt is the way to another node, nil if it is no member.
+func (n *Node) peerAt(id ring.NodeID) coordinator.Peer {
+	parts := n.parts.Load()
+	if parts == nil {
+		return nil
+	}
+	p := parts.peers.To(id)
+	if p == nil {
+		return nil
+	}
+	return p
+}
+
+// fetch reads the copy of a value at another node.
+func (n *Node) fetch(ctx context.Context, from ring.NodeID, k key.Key, _ register.Stamp) (register.Record, io.ReadCloser, error) {
+	p := n.peerAt(from)
+	if p == nil {
+		return register.Record{}, nil, register.ErrUnreachable
+	}
+	return p.Read(ctx, k)
+}
