@@ -1,10 +1,11 @@
 # Every target is what CI runs; there is no second truth. Needed: Go, git, make and a module proxy, unless a line says otherwise.
 .DEFAULT_GOAL := help
-.PHONY: help build run caddy cluster test test-system race simulate mutants fuzz bench lint rewrite proto reproducible vulnerabilities clean
+.PHONY: help build run caddy cluster test test-system race simulate simulate-store mutants fuzz bench lint rewrite proto reproducible vulnerabilities clean
 
 BINARY    := bin/estorajed
 ARGS      ?=
 SEED      ?=
+PROFILE   ?=
 SECONDS   ?= 60
 FUZZTIME  ?= 30s
 VULNDB    ?=
@@ -48,7 +49,10 @@ test-system: ## power cuts, full disks and other tests that need root and Debian
 race: ## the tests of all rooms under the race detector, with invariants checked (needs a C compiler)
 	go test -race -timeout 30m $(ROOMS)
 
-simulate: ## the store over a simulated disk with crashes; SEED=42 replays one run, SECONDS=600 runs longer
+simulate: ## a whole cluster in one process, from seeds, with all that can go wrong; SEED=42 replays one run, SECONDS=600 runs longer
+	go test ./internal/simulation -run '^TestSimulation$$' -count=1 -timeout 0 -v -args -seconds=$(SECONDS) $(if $(SEED),-seed=$(SEED)) $(if $(PROFILE),-profile='$(PROFILE)')
+
+simulate-store: ## the store alone over a simulated disk with crashes; SEED and SECONDS as above
 	go test ./internal/store -run '^TestSimulation$$' -count=1 -timeout 0 -v -args -seconds=$(SECONDS) $(if $(SEED),-seed=$(SEED))
 
 mutants: ## deliberate bugs, each of which the simulation must catch

@@ -49,7 +49,7 @@ type Daemon struct {
 
 // New describes a daemon with its data directory in dir/data and its log in dir/log; it starts nothing.
 func New(binary, dir string, flags ...string) (*Daemon, error) {
-	ports, err := FreePorts(Host)
+	ports, err := FreePorts()
 	if err != nil {
 		return nil, err
 	}

@@ -20,8 +20,11 @@ const (
 	portTries = 1000
 )
 
-// FreePorts finds four ports that nobody listens on, the same on each host.
+// FreePorts finds four ports that nobody listens on, the same on each host; without hosts, on Host.
 func FreePorts(hosts ...string) (Ports, error) {
+	if len(hosts) == 0 {
+		hosts = []string{Host}
+	}
 	found, err := freePorts(4, hosts)
 	if err != nil {
 		return Ports{}, err

@@ -76,7 +76,7 @@ func (b *bench) startBare(ctx context.Context, keys int) (*bare, error) {
 			return nil, err
 		}
 	}
-	ports, err := acceptance.FreePorts(acceptance.Host)
+	ports, err := acceptance.FreePorts()
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func initialCluster(port int) string {
 type side struct {
 	name    string
 	aim     load // where a load goes: Port, Hosts, Etcd
-	metrics [kindsOfCost]series
+	metrics [kindsOfCost][]series
 	servers []server
 }
 
@@ -44,7 +44,7 @@ type server struct {
 	metrics string // the URL
 }
 
-// A series is where a server's metrics tell a cost; without a name they do not.
+// A series is where a server's metrics tell a cost, or a part of it.
 type series struct{ name, label string }
 
 // The kinds of cost. Processor time is the kernel's account, all others are the servers' own.
@@ -58,25 +58,25 @@ const (
 )
 
 // etcdMetrics: the number of etcd's round trips follows from its design, see operations.
-func etcdMetrics() [kindsOfCost]series {
-	return [kindsOfCost]series{
-		allocations:  {mallocsMetric, ""},
-		bytesBetween: {"etcd_network_peer_sent_bytes_total", ""},
-		syncs:        {"etcd_disk_wal_fsync_duration_seconds_count", ""},
+func etcdMetrics() [kindsOfCost][]series {
+	return [kindsOfCost][]series{
+		allocations:  {{mallocsMetric, ""}},
+		bytesBetween: {{"etcd_network_peer_sent_bytes_total", ""}},
+		syncs:        {{"etcd_disk_wal_fsync_duration_seconds_count", ""}},
 	}
 }
 
-func clusterMetrics() [kindsOfCost]series {
-	return [kindsOfCost]series{
-		allocations:  {mallocsMetric, ""},
-		bytesBetween: {"estorajed_peer_bytes_total", `direction="sent"`},
-		syncs:        {"estorajed_journal_syncs_total", `result="ok"`},
-		roundTrips:   {"estorajed_coordinator_quorum_duration_seconds_count", ""},
+func clusterMetrics() [kindsOfCost][]series {
+	return [kindsOfCost][]series{
+		allocations:  {{mallocsMetric, ""}},
+		bytesBetween: {{"estorajed_peer_bytes_total", `direction="sent"`}},
+		syncs:        {{"estorajed_journal_syncs_total", `result="ok"`}},
+		roundTrips:   {{"estorajed_coordinator_quorum_duration_seconds_count", ""}, {"estorajed_coordinator_forwarded_total", ""}},
 	}
 }
 
-func bareMetrics() [kindsOfCost]series {
-	return [kindsOfCost]series{allocations: {mallocsMetric, ""}}
+func bareMetrics() [kindsOfCost][]series {
+	return [kindsOfCost][]series{allocations: {{mallocsMetric, ""}}}
 }
 
 // launch starts all nodes of a side, waits until each serves, and puts that many keys in. Folder and command of the i-th follow
@@ -156,19 +156,21 @@ func (s *side) spent() (costs, error) {
 	return all, nil
 }
 
-// told finds in a server's metrics what they tell of its costs.
+// told finds in a server's metrics what they tell of its costs: of each kind all parts, or it is not told.
 func (s *side) told(text string) (c costs, err error) {
-	for kind, series := range s.metrics {
-		c[kind] = math.NaN()
-		if series.name == "" {
-			continue
+	for kind, parts := range s.metrics {
+		if len(parts) == 0 {
+			c[kind] = math.NaN()
 		}
-		v, found, err := total(text, series.name, series.label)
-		if err != nil {
-			return costs{}, err
-		}
-		if found {
-			c[kind] = v
+		for _, part := range parts {
+			v, found, err := total(text, part.name, part.label)
+			if err != nil {
+				return costs{}, err
+			}
+			if !found {
+				v = math.NaN()
+			}
+			c[kind] += v
 		}
 	}
 	return c, nil

@@ -101,7 +101,7 @@ func Start(ctx context.Context, c Config) (*Cluster, error) {
 		return nil, err
 	}
 	cl := &Cluster{config: c, voters: votersOf(c.Initial, c.Wanted.MaxVoters), sight: newSight()}
-	cl.log = newLogger(c.Events.Log, func(err error) { cl.server.fail(err) }) // only etcd's server has last words
+	cl.log = newLogger(cl.tell, func(err error) { cl.server.fail(err) }) // only etcd's server has last words
 	if c.Known != nil {
 		cl.adopt(*c.Known)
 	}
@@ -126,6 +126,13 @@ func Start(ctx context.Context, c Config) (*Cluster, error) {
 		cl.fail(fmt.Errorf("etcd's files are gone from %s: this node goes on without a vote", c.Dir))
 	}
 	return cl, nil
+}
+
+// tell passes etcd's words on, but for those it says while it is being closed: they tell of nothing else.
+func (c *Cluster) tell(level, message string, fields []any) {
+	if c.config.Events.Log != nil && !c.server.closing() {
+		c.config.Events.Log(level, message, fields)
+	}
 }
 
 // check judges what can be judged without asking anybody.

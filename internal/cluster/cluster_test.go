@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -18,10 +19,13 @@ import (
 	"github.com/estorajed/estorajed/internal/ring"
 )
 
+// TestMain lets more tests run at once than there are processors: most of the time they wait for an election, or for nothing to come.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, // but for connections between etcds that etcd leaves idle
-		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
-		goleak.IgnoreAnyFunction("net/http.(*conn).serve"), goleak.IgnoreAnyFunction("net/http.(*connReader).backgroundRead"))
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	m.Run()
 }
 
 // patience is for a busy machine; what is waited for takes a second or two.
@@ -248,4 +252,20 @@ func TestAClusterForms(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAStopLeavesNothingBehind(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	nodes := newNodes(t, 3)
+	found(t, nodes)
+	for _, n := range nodes {
+		n.run()
+	}
+	connected(t, nodes...)
+	for _, n := range nodes {
+		n.stop()
+	}
+	goleak.VerifyNone(t, before, // but for connections between etcds, which etcd leaves idle
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*conn).serve"), goleak.IgnoreAnyFunction("net/http.(*connReader).backgroundRead"))
 }

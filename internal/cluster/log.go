@@ -17,13 +17,18 @@ const (
 	logTimes  = 3
 )
 
+// chatter is what etcd warns of at each start, and what nobody can act upon: its clients and its peers are this software's own.
+func chatter() []string {
+	return []string{
+		"Running http and grpc server on single port. This is not recommended for production.",
+		"simple token is not cryptographically signed",
+	}
+}
+
 // newLogger is the logger for etcd's code. Warnings and worse go to tell. Where etcd would end the process, or panic, fatal is told
 // why and only the goroutine ends.
 func newLogger(tell func(level, message string, fields []any), fatal func(error)) *zap.Logger {
-	var core zapcore.Core = zapcore.NewNopCore()
-	if tell != nil {
-		core = zapcore.NewSamplerWithOptions(bridge{tell: tell}, logPeriod, logTimes, 0)
-	}
+	core := zapcore.NewSamplerWithOptions(bridge{tell: tell}, logPeriod, logTimes, 0)
 	last := lastWords(fatal)
 	return zap.New(core, zap.WithFatalHook(last), zap.WithPanicHook(last))
 }
@@ -59,7 +64,7 @@ func (b bridge) With(fields []zapcore.Field) zapcore.Core {
 }
 
 func (b bridge) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if !b.Enabled(e.Level) {
+	if !b.Enabled(e.Level) || slices.Contains(chatter(), e.Message) {
 		return to
 	}
 	return to.AddCore(e, b)

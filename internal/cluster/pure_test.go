@@ -15,8 +15,8 @@ import (
 )
 
 func initial(names string) (list []Initial) {
-	for i, name := range strings.Fields(names) {
-		list = append(list, Initial{Name: name, Host: "h" + name, Port: 2380 + i%1})
+	for name := range strings.FieldsSeq(names) {
+		list = append(list, Initial{Name: name, Host: "h" + name, Port: 2380})
 	}
 	return list
 }
@@ -290,7 +290,10 @@ func TestEtcdIsQuiet(t *testing.T) {
 	if told != logTimes {
 		t.Errorf("told %d times, want %d", told, logTimes)
 	}
-	newLogger(nil, nil).Warn("nobody listens")
+	l.Warn(chatter()[0])
+	if told != logTimes {
+		t.Error("chatter was told of")
+	}
 }
 
 func TestWasteIsWorthWhileOnly(t *testing.T) {

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -13,12 +12,10 @@ import (
 	"sync"
 	"time"
 
-	"go.etcd.io/etcd/pkg/v3/featuregate"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/features"
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.uber.org/zap"
-	"google.golang.org/grpc"
 )
 
 // How etcd is run. Nothing that users wait for waits for etcd, so its leader is given ample time on a machine whose disk and
@@ -30,9 +27,10 @@ const (
 	retention  = "1h"      // of old revisions; whoever missed more reads everything anew
 	streamsMax = 1000      // of one client
 	pingsMin   = time.Second
-	stopLimit  = 10 * time.Second
 
-	transferLimit = 1500 * time.Millisecond
+	stopLimit     = 10 * time.Second
+	transferLimit = 1500 * time.Millisecond // of it, for another voter to take the lead
+	requestLimit  = time.Second             // of it, for requests under way
 )
 
 // token sets this software's clusters apart from other users' etcd.
@@ -45,9 +43,9 @@ type server struct {
 	ports  ports
 	fatal  func(error)
 
-	streams    context.Context // ends with all streams of clients
-	endStreams context.CancelFunc
-	started    chan struct{} // closed when the attempt to start is over
+	gate    *gate
+	started chan struct{} // closed when the attempt to start is over
+	closed  sync.Once     // a second Close of an etcd would panic
 
 	mu       sync.Mutex // guards the fields below; never held while etcd is called
 	etcd     *embed.Etcd
@@ -61,9 +59,9 @@ func hasFiles(dir string) bool { return wal.Exist(filepath.Join(dir, "member", "
 
 func newServer(c Config, voters []Initial, p ports, log *zap.Logger, fatal func(error)) *server {
 	s := &server{config: etcdConfig(c, voters, p), ports: p, fatal: fatal, started: make(chan struct{})}
-	s.streams, s.endStreams = context.WithCancel(context.Background())
+	s.gate = newGate(s.fail)
 	s.config.ZapLoggerBuilder = embed.NewZapLoggerBuilder(log)
-	s.config.GRPCAdditionalServerOptions = []grpc.ServerOption{grpc.ChainStreamInterceptor(s.bound)}
+	s.config.GRPCAdditionalServerOptions = s.gate.options()
 	return s
 }
 
@@ -97,7 +95,9 @@ func etcdConfig(c Config, voters []Initial, p ports) *embed.Config {
 	e.EnableGRPCGateway = false
 	// CompactHashCheck compares the voters' content with each compaction. Its companion, InitialCorruptCheck, makes voters that start
 	// together wait for each other's answers, which come only after the check: it stays off.
-	_ = e.ServerFeatureGate.(featuregate.MutableFeatureGate).SetFromMap(map[string]bool{string(features.CompactHashCheck): true})
+	if gates, is := e.ServerFeatureGate.(interface{ SetFromMap(map[string]bool) error }); is {
+		_ = gates.SetFromMap(map[string]bool{string(features.CompactHashCheck): true}) // fails for unknown names only
+	}
 	return e
 }
 
@@ -136,7 +136,7 @@ func (s *server) took(etcd *embed.Etcd) {
 	over := s.err != nil || s.stopping
 	s.mu.Unlock()
 	if over {
-		go etcd.Close()
+		go s.closeOnce(etcd)
 		return
 	}
 	go func() {
@@ -174,12 +174,15 @@ func (s *server) fail(err error) {
 		return
 	}
 	s.fatal(err)
-	s.endStreams()
+	s.gate.shut()
 	if etcd != nil {
 		closeListeners(etcd)
-		go etcd.Close()
+		go s.closeOnce(etcd)
 	}
 }
+
+// closeOnce closes etcd for whoever comes first; others wait until that is over.
+func (s *server) closeOnce(etcd *embed.Etcd) { s.closed.Do(etcd.Close) }
 
 // closeListeners lets others see at once that nobody is there.
 func closeListeners(etcd *embed.Etcd) {
@@ -204,6 +207,16 @@ func (s *server) running() *embed.Etcd {
 	return s.etcd
 }
 
+// closing tells whether what etcd does is to come to its end.
+func (s *server) closing() bool {
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopping || s.err != nil
+}
+
 // failed is why etcd is over; nil while it is not.
 func (s *server) failed() error {
 	s.mu.Lock()
@@ -211,14 +224,13 @@ func (s *server) failed() error {
 	return s.err
 }
 
-// stop closes etcd. It hands the leadership over and lets requests end, but for no longer than transferLimit and stopLimit: without a
-// quorum, or after a failure, there may be nobody to answer.
+// stop closes etcd. It hands the leadership over and lets requests end, but for no longer than stopLimit in all: without a quorum, or
+// after a failure, there may be nobody to answer.
 func (s *server) stop() {
 	s.mu.Lock()
 	begun := s.begun
 	s.stopping = true
 	s.mu.Unlock()
-	s.endStreams()
 	s.ports.close()
 	if !begun {
 		return
@@ -231,46 +243,35 @@ func (s *server) stop() {
 		etcd, failed := s.etcd, s.err != nil
 		s.mu.Unlock()
 		if etcd != nil && !failed {
-			handOver(etcd)
-			etcd.Server.HardStop()
-			etcd.Close()
+			s.shut(etcd)
 		}
 	}()
-	select {
-	case <-closed:
-	case <-time.After(stopLimit):
-	}
+	within(stopLimit, closed)
 }
 
-// handOver gives the leadership, if it is here, to another voter, so that the others need not wait until they miss a leader. Left to
-// itself, etcd tries that for long.
-func handOver(etcd *embed.Etcd) {
-	done := make(chan struct{})
-	go func() { // ends at the latest when the server does
-		defer close(done)
+// shut closes an etcd that is well. Left to itself, etcd would try for long to find a new leader where nobody else is left.
+func (s *server) shut(etcd *embed.Etcd) {
+	transferred := make(chan struct{})
+	go func() { // ends when the server does, if not before
+		defer close(transferred)
 		_ = etcd.Server.TryTransferLeadershipOnShutdown()
 	}()
+	within(transferLimit, transferred)
+	if within(requestLimit, s.gate.shut()) {
+		etcd.Server.HardStop() // nobody is inside who could miss it
+	}
+	s.closeOnce(etcd)
+}
+
+// within waits for done, but not for longer than limit.
+func within(limit time.Duration, done <-chan struct{}) bool {
 	select {
 	case <-done:
-	case <-time.After(transferLimit):
+		return true
+	case <-time.After(limit):
+		return false
 	}
 }
-
-// bound is an interceptor that ends a client's stream when this etcd stops. Without it etcd would wait for the clients to end their
-// watches, which they never do.
-func (s *server) bound(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
-	ctx, cancel := context.WithCancel(stream.Context())
-	defer cancel()
-	defer context.AfterFunc(s.streams, cancel)()
-	return next(srv, boundStream{stream, ctx})
-}
-
-type boundStream struct {
-	grpc.ServerStream
-	ctx context.Context
-}
-
-func (s boundStream) Context() context.Context { return s.ctx }
 
 // explained is an error of etcd's start in words for the operator.
 func explained(err error, name string) error {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"time"
 
 	"github.com/estorajed/estorajed/internal/ring"
@@ -25,7 +26,7 @@ type Status struct {
 	Members  int
 	Epoch    uint64 // of the ring table that this node goes by; 0 before the first
 	Primary  int    // partitions in which this node comes first
-	Replicas int    // partitions of which this node holds a copy, the primary ones included
+	Replicas int    // partitions of which it holds a further copy
 }
 
 // known is what a Cluster keeps of itself between changes.
@@ -89,20 +90,17 @@ func (c *Cluster) adopt(v View) {
 	c.known.view, c.known.primary, c.known.replicas = v, primary, replicas
 }
 
-// held counts the partitions that a node holds, and those in which it comes first.
+// held counts the partitions in which a node comes first, and the others that it holds.
 func held(t *ring.Table, node ring.NodeID) (primary, replicas int) {
 	if t == nil {
 		return 0, 0
 	}
 	for _, s := range t.Sets {
-		if len(s.Current) > 0 && s.Current[0] == node {
+		switch {
+		case len(s.Current) > 0 && s.Current[0] == node:
 			primary++
-		}
-		for n := range s.Members() {
-			if n == node {
-				replicas++
-				break
-			}
+		case slices.Contains(slices.Collect(s.Members()), node):
+			replicas++
 		}
 	}
 	return primary, replicas

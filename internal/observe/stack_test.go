@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/estorajed/estorajed/internal/api"
+	"github.com/estorajed/estorajed/internal/cluster"
 	"github.com/estorajed/estorajed/internal/coordinator"
 	"github.com/estorajed/estorajed/internal/key"
 	"github.com/estorajed/estorajed/internal/observe"
@@ -71,7 +72,8 @@ func newStack(t *testing.T, endpoint string, share float64) *stack {
 	})
 	o.Scrape(observe.Status{
 		Store: opened.Status, Replica: local.Status, Coordinator: operations.Status,
-		Node: func() (string, bool) { return "serving", true },
+		Cluster: func() cluster.Status { return cluster.Status{} },
+		Node:    func() (string, bool) { return "serving", true },
 	})
 	server, err := api.New(api.Config{
 		Keys: o.Keys(operations), MaxValueSize: 1 << 20, Events: o.Requests(), Trace: observe.Trace, Metrics: s.metrics.Handler(),

@@ -1,6 +1,9 @@
 package observe
 
 import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/estorajed/estorajed/internal/cluster"
 	"github.com/estorajed/estorajed/internal/coordinator"
 	"github.com/estorajed/estorajed/internal/replica"
 	"github.com/estorajed/estorajed/internal/store"
@@ -12,6 +15,7 @@ type Status struct {
 	Store       func() store.Status
 	Replica     func() replica.Status
 	Coordinator func() coordinator.Status
+	Cluster     func() cluster.Status
 	Node        func() (state string, ready bool) // state is one of telemetry.States
 }
 
@@ -36,6 +40,10 @@ func (o *Observer) Scrape(parts Status) {
 			s.Gauge(m.OperationsLimit, float64(at.Limit))
 			s.Gauge(m.TurnsWaiting, float64(at.Waiting))
 		})
+	}
+	if read := parts.Cluster; read != nil {
+		m.OnScrape(func(s *telemetry.Scrape) { o.ofCluster(s, read()) })
+		m.Include(telemetry.OfEtcd(prometheus.DefaultGatherer)) // where etcd's code puts its metrics
 	}
 	if read := parts.Node; read != nil {
 		m.OnScrape(func(s *telemetry.Scrape) {

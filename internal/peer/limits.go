@@ -39,7 +39,8 @@ const (
 	helloMax        = 4 << 10
 	nameMax         = 256 // bytes of a name or release in a Hello
 	streamWindow    = 256 << 10
-	connectionAhead = 4 << 20 // window of a whole connection
+	unsentBytes     = 128 << 10 // that wait in the kernel to be sent
+	connectionAhead = 4 << 20   // window of a whole connection
 )
 
 // Values on streams of their own.

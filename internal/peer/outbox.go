@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"fmt"
 	"runtime"
 	"sync"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/estorajed/estorajed/internal/peer/wire"
+	"github.com/estorajed/estorajed/internal/register"
 )
 
 // An item is one envelope on its way into a batch. Once pushed, all but deadline belongs to its outbox.
@@ -35,24 +37,31 @@ type outbox struct {
 
 func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
 
-// push leaves an item to be sent. It fails if there is no room; with a closed outbox it does nothing.
-func (o *outbox) push(it *item) bool {
-	it.size = proto.Size(it.envelope)
+var errTooLong = fmt.Errorf("an envelope of more than %d bytes cannot be sent", envelopeMax)
+
+// push leaves an item to be sent. With a closed outbox it does nothing. Errors: register.ErrOverload if there is no room, errTooLong.
+func (o *outbox) push(it *item) error {
+	if it.size = proto.Size(it.envelope); it.size > envelopeMax {
+		return errTooLong
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed || o.sealed {
-		return true
+		return nil
 	}
 	if len(o.queue) >= waitingMax || o.bytes+it.size > waitingBytes {
-		return false
+		return register.ErrOverload
 	}
 	o.add(it)
-	return true
+	return nil
 }
 
-// force is push without a limit, for what is bounded by other means.
+// force is push without a limit for all that waits, for what is bounded by other means.
 func (o *outbox) force(it *item) {
-	it.size = proto.Size(it.envelope)
+	if it.size = proto.Size(it.envelope); it.size > envelopeMax {
+		it.envelope = &wire.Envelope{Id: it.envelope.GetId(), Kind: it.envelope.GetKind(), Fault: encodeFault(errTooLong)}
+		it.size = proto.Size(it.envelope)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.closed && !o.sealed {

@@ -240,30 +240,3 @@ func dataRecord(length int) register.Record {
 }
 
 var errOther = errors.New("something else")
-
-func TestAskThereAndBack(t *testing.T) {
-	server, to := pair(t, nil)
-	server.local.ask = func(_ context.Context, k key.Key, m register.Message) (register.Answer, error) {
-		return register.Answer{Reply: register.Promised, Record: dataRecord(3)}, nil
-	}
-	a, err := to.Ask(t.Context(), "k", register.Message{Phase: register.Prepare})
-	if err != nil || a.Reply != register.Promised {
-		t.Fatal(a, err)
-	}
-}
-
-func BenchmarkAsk(b *testing.B) {
-	for _, callers := range []int{1, 32, 128} {
-		b.Run(fmt.Sprint(callers), func(b *testing.B) {
-			server, to := pair(b, nil)
-			rec := dataRecord(0)
-			server.local.ask = func(context.Context, key.Key, register.Message) (register.Answer, error) {
-				return register.Answer{Reply: register.Promised, Record: rec}, nil
-			}
-			benchmark(b, callers, func() error {
-				_, err := to.Ask(b.Context(), "some/key/of/usual/length", register.Message{Phase: register.Prepare, Epoch: 1, Round: 1, Ballot: rec.Ballot})
-				return err
-			})
-		})
-	}
-}

@@ -3,7 +3,6 @@ package peer
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -328,16 +327,14 @@ func (s *session) pending() int {
 	return len(s.calls)
 }
 
-var errTooLong = errors.New("the envelope is too long")
-
 // do has an operation done and waits for its answer. sent tells whether it may have been begun; without an error it was.
 func (s *session) do(ctx context.Context, e *wire.Envelope) (answer *wire.Envelope, sent bool, err error) {
 	c := &call{item: item{envelope: e}, done: make(chan result, 1)}
 	c.deadline, _ = ctx.Deadline()
-	err = s.enter(c)
-	if err == nil && !s.box.push(&c.item) {
-		s.leave(c)
-		err = register.ErrOverload
+	if err = s.enter(c); err == nil {
+		if err = s.box.push(&c.item); err != nil && !s.leave(c) {
+			err = (<-c.done).err // the session ended at the same moment
+		}
 	}
 	if err != nil {
 		if err == register.ErrOverload {
@@ -355,7 +352,7 @@ func (s *session) do(ctx context.Context, e *wire.Envelope) (answer *wire.Envelo
 		return r.answer, !isUnsent(r.err), r.err
 	}
 	if sent = s.box.withdraw(&c.item); sent {
-		s.box.push(&item{envelope: &wire.Envelope{Id: e.GetId(), Kind: wire.Kind_CANCEL}})
+		_ = s.box.push(&item{envelope: &wire.Envelope{Id: e.GetId(), Kind: wire.Kind_CANCEL}})
 	}
 	return nil, sent, ctx.Err()
 }
@@ -387,9 +384,4 @@ func (s *session) leave(c *call) bool {
 	}
 	delete(s.calls, c.envelope.GetId())
 	return true
-}
-
-// dial opens a connection.
-func dial(ctx context.Context, address string) (net.Conn, error) {
-	return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 }

@@ -51,6 +51,17 @@ func (s *Store) remember(k key.Key, hash, seq uint64, rec *register.Record) {
 	}
 }
 
+// keep takes over what is in memory anyway, when it is about to be forgotten since its file is there: who wrote a key often asks for it,
+// and each further write looks at its head. The caller holds mu for writing.
+func (s *Store) keep(job fileJob) {
+	if s.cache == nil || job.item.kind != entryPut {
+		return
+	}
+	if it, ok := s.m.shown(job.key); ok && it == job.item {
+		s.cache.Set(job.key, cached{it.rec})
+	}
+}
+
 // supersede keeps the cache true when a record becomes durable. The caller holds mu for writing.
 func (s *Store) supersede(it *item) {
 	if s.cache == nil {

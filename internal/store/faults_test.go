@@ -207,8 +207,8 @@ func TestAJournalThatCannotBeEmptiedRefusesInsteadOfWaiting(t *testing.T) {
 		return errors.Is(s.remove("k", b), register.ErrFull)
 	})
 	s.mu.RLock()
-	if end := s.m.current().end; end > 4<<10+segmentSlack || b > 200 {
-		t.Errorf("%d removals made a segment of %d bytes, where %d bytes of disk were taken for it", b, end, 4<<10+segmentSlack)
+	if end := s.m.current().end; end > s.cfg.segmentSize() || b > 200 {
+		t.Errorf("%d removals made a segment of %d bytes, where %d bytes of disk were taken for it", b, end, s.cfg.segmentSize())
 	}
 	s.mu.RUnlock()
 	d.Inject(nil)

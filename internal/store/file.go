@@ -134,11 +134,29 @@ func (s *Store) placeStaged(job fileJob, target string) error {
 	if err := s.keepFolder(job); err != nil {
 		return err
 	}
-	err := s.fs.Rename(stagePath(job.item.rec.Value.Stage), target)
+	stage := stagePath(job.item.rec.Value.Stage)
+	if s.stagedAgain(job, target) {
+		return s.removeFile(stage)
+	}
+	err := s.fs.Rename(stage, target)
 	if errors.Is(err, fs.ErrNotExist) && s.isPlaced(job, target) {
 		return nil // an earlier run of this process renamed it
 	}
 	return err
+}
+
+// stagedAgain tells whether the item's value is in its place, and what lies in the staging folder under its name is another: a copy of
+// its upload that came late. To put that in its place would destroy what was acknowledged.
+func (s *Store) stagedAgain(job fileJob, target string) bool {
+	file, err := s.openFile(stagePath(job.item.rec.Value.Stage), job.key)
+	if file == nil && err == nil {
+		return false
+	}
+	sealed := err == nil && file.rec.Ballot == job.item.rec.Ballot
+	if file != nil {
+		file.Close()
+	}
+	return !sealed && s.isPlaced(job, target)
 }
 
 // placeInline writes a temporary file beside the target and renames it: files made in one common folder would all be put into
@@ -178,8 +196,13 @@ func (s *Store) discarded(it *item) bool {
 	return it.gen < s.m.state.parts[it.part].gen
 }
 
+// isPlaced tells whether target is the item's file. A damaged one counts as it: the staged file is gone, so that is what is left of it, and
+// what reads must find; it is no reason for the store to fail.
 func (s *Store) isPlaced(job fileJob, target string) bool {
 	file, err := s.openFile(target, job.key)
+	if _, damaged := errors.AsType[*register.DamageError](err); damaged {
+		return true
+	}
 	if err != nil || file == nil {
 		return false
 	}

@@ -32,11 +32,11 @@ func (m *machine) nextFile() (fileJob, bool) {
 	return fileJob{}, false
 }
 
-// filesDue tells whether it is time to write key files. While one batch follows the other they can wait, up to a bound: a key that is written
+// filesDue tells whether it is time to write key files. While the journal is busy they can wait, up to a bound: a key that is written
 // again meanwhile needs one file, not two, and the processor belongs to those who wait for an answer.
-func (m *machine) filesDue() bool {
-	return m.flight == nil && len(m.queue) == 0 || m.check.phase == phaseFiling ||
-		int64(len(m.slots)) > m.limits.segmentEntries/4 || m.owed > m.limits.segmentBytes/2
+func (m *machine) filesDue(resting bool) bool {
+	return resting || m.check.phase == phaseFiling ||
+		int64(len(m.slots)) > m.limits.segmentEntries/4 || m.owed > m.limits.segmentBytes/4
 }
 
 // fileDone: the file is there, or, if not written, is to be tried again.

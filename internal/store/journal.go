@@ -149,8 +149,7 @@ func takeUvarint(b []byte) (uint64, []byte, error) {
 const (
 	batchMagic  = 0x316a6265 // "ebj1"
 	batchHeader = 72
-	sectorSize  = 512     // batches begin on such a boundary, so that none shares a sector with an earlier, durable one
-	batchMax    = 1 << 20 // bytes of entries in one batch, give or take one entry
+	sectorSize  = 512 // batches begin on such a boundary, so that none shares a sector with an earlier, durable one
 )
 
 // A place is a position in the journal.

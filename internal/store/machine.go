@@ -42,6 +42,7 @@ type machine struct {
 type limits struct {
 	segmentBytes   int64 // a segment of this size is followed by a checkpoint
 	segmentEntries int64
+	batchBytes     int64
 }
 
 // A slot gathers what is on its way for one key.
@@ -146,7 +147,7 @@ func (m *machine) nextBatch() (*batch, bool) {
 		return nil, false
 	}
 	n, bytes := 0, int64(0)
-	for n < len(m.queue) && bytes < batchMax {
+	for n < len(m.queue) && bytes < m.limits.batchBytes {
 		bytes += m.queue[n].size()
 		n++
 	}

@@ -15,9 +15,10 @@ import (
 // Pace of the runner.
 const (
 	retryPause    = 500 * time.Millisecond // after the disk was found full
+	restAfter     = 100 * time.Millisecond // without a batch the journal rests: files are written then, at the next look at the latest
 	housekeep     = time.Second            // between two looks at the free space and at an idle journal
 	drainPatience = 20 * time.Second       // for the files and the checkpoint at the end
-	bufferKept    = 2 * batchMax           // bytes of batch buffer that are not given back
+	bufferKept    = 2 * defaultBatchBytes  // bytes of batch buffer that are not given back
 	membersKept   = 128                    // callers that a Synced event names
 )
 
@@ -239,7 +240,7 @@ func (s *Store) uncover(it *item) {
 // fileTurn writes one key file behind.
 func (s *Store) fileTurn() (bool, time.Duration) {
 	s.mu.Lock()
-	due := s.m.filesDue()
+	due := s.m.filesDue(s.stopped || time.Since(s.written) > restAfter)
 	var job fileJob
 	if due {
 		job, due = s.m.nextFile()
@@ -264,6 +265,9 @@ func (s *Store) fileTurn() (bool, time.Duration) {
 // finishFile enters the end of a fileJob into the books. What passes is tried again; an error of the disk ends writing.
 func (s *Store) finishFile(job fileJob, err error) {
 	s.mu.Lock()
+	if err == nil {
+		s.keep(job)
+	}
 	s.m.fileDone(job, err == nil)
 	s.stall(err)
 	draining := s.m.check.phase == phaseFiling

@@ -51,7 +51,7 @@ func TestSimulation(t *testing.T) {
 	for ; time.Now().Before(deadline); runs++ {
 		w := runSim(t, base+runs)
 		if t.Failed() {
-			t.Fatalf("after %d runs seed %d fails; its last steps:\n%s\nreplay with: make simulate SEED=%d",
+			t.Fatalf("after %d runs seed %d fails; its last steps:\n%s\nreplay with: make simulate-store SEED=%d",
 				runs+1, base+runs, strings.Join(w.trace[max(0, len(w.trace)-40):], "\n"), base+runs)
 		}
 		total.add(w.counts)
@@ -102,7 +102,8 @@ type simWorld struct {
 	t    *testing.T
 	rng  *rand.Rand
 	disk *disktest.Disk
-	s    *Store
+	d    *Stepped
+	s    *Store // of d
 
 	keys     []key.Key
 	model    map[key.Key]*modelKey
@@ -111,10 +112,9 @@ type simWorld struct {
 	ballot   uint64
 	waiting  []waiting
 	ctx      context.Context
-	batch    *batch
-	buf      []byte
-	files    []fileJob
-	step     *step
+	batch    func() // work that was taken and not yet carried out
+	files    []func()
+	step     func() bool
 	syncEach bool
 	fault    func(op, name string) error // of a disk that is short of room, or fails; nil for a sound one
 
@@ -179,11 +179,11 @@ func (w *simWorld) open() {
 		if w.rng.IntN(3) == 0 {
 			w.disk.CrashAfter(1 + w.rng.IntN(60))
 		}
-		s, err := open(w.config())
+		d, err := OpenStepped(w.config())
 		if err == nil {
 			w.disk.CrashAfter(-1)
-			w.s = s
-			for _, g := range s.m.segments {
+			w.d, w.s = d, d.s
+			for _, g := range d.s.m.segments {
 				w.logf("recovered segment %d: %d bytes, %d entries", g.id, g.end, g.entries)
 			}
 			break
@@ -388,7 +388,7 @@ func (w *simWorld) rest() {
 		w.journal()
 		w.file()
 		w.checkpoint()
-		w.s.sweepTurn()
+		w.d.Sweep()
 		w.answers()
 	}
 	if w.s.m.failed != nil {

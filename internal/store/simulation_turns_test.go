@@ -26,7 +26,7 @@ func (w *simWorld) turn() {
 	case n < 80:
 		w.checkpoint()
 	case n < 83:
-		w.s.sweepTurn()
+		w.d.Sweep()
 	case n < 95:
 		w.read(w.keys[w.rng.IntN(len(w.keys))])
 	case n < 97:
@@ -35,9 +35,7 @@ func (w *simWorld) turn() {
 		w.disk.CrashAfter(1)
 		_ = w.disk.SyncDir(".")
 	case n < 99:
-		w.s.mu.Lock()
-		w.s.m.askCheckpoint()
-		w.s.mu.Unlock()
+		w.d.AskCheckpoint()
 	}
 	w.answers()
 }
@@ -113,25 +111,20 @@ func (w *simWorld) raise() {
 // journal takes a batch, or writes the one that was taken.
 func (w *simWorld) journal() {
 	if w.batch == nil {
-		b, ok := w.s.m.nextBatch()
-		if !ok {
-			return
-		}
-		w.batch, w.buf = b, encodeBatch(nil, w.s.m.state.salt, b.header, b.items)
+		w.batch, _ = w.d.Batch()
 		return
 	}
-	b := w.batch
+	do := w.batch
 	w.batch = nil
-	_, err := w.s.writeBatch(b, w.buf)
-	w.s.finishBatch(b, int64(len(w.buf)), err)
-	w.logf("batch %d of segment %d: %d entries, %v", b.header.number, b.header.at.segment, len(b.items), err)
+	do()
+	w.logf("batch %d of segment %d ends at %d", w.s.m.batches, w.s.m.durable.segment, w.s.m.durable.offset)
 }
 
 // file takes a file job, or carries out one that was taken.
 func (w *simWorld) file() {
 	if w.rng.IntN(2) == 0 {
-		if job, ok := w.s.m.nextFile(); ok {
-			w.files = append(w.files, job)
+		if do, ok := w.d.File(); ok {
+			w.files = append(w.files, do)
 		}
 		return
 	}
@@ -139,27 +132,23 @@ func (w *simWorld) file() {
 		return
 	}
 	i := w.rng.IntN(len(w.files))
-	job := w.files[i]
+	do := w.files[i]
 	w.files = slices.Delete(w.files, i, i+1)
-	err := w.s.writeFile(job)
-	w.s.finishFile(job, err)
-	w.logf("file of %q ballot %v: %v", job.key, job.item.rec.Ballot, err)
+	do()
+	w.logf("a file; %d slots are left", len(w.s.m.slots))
 }
 
 // checkpoint takes a step, or carries out the one that was taken.
 func (w *simWorld) checkpoint() {
 	if w.step == nil {
-		if st, ok := w.s.m.nextStep(); ok {
-			w.step = &st
-		}
+		w.step, _ = w.d.Checkpoint()
 		return
 	}
-	st := *w.step
+	do, phase := w.step, w.s.m.check.phase
 	w.step = nil
-	err := w.s.carryOut(st)
-	w.s.finishStep(st, err)
-	w.logf("checkpoint %v: %v", st.phase, err)
-	if st.phase == phaseDropping && err == nil {
+	over := do()
+	w.logf("checkpoint %v, then %v", phase, w.s.m.check.phase)
+	if over {
 		w.counts.checkpoints++
 	}
 }

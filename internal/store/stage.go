@@ -36,12 +36,17 @@ func (s *Store) Stage(ctx context.Context, id register.Stamp, body io.Reader, si
 	if err := s.Writable(size); err != nil {
 		return register.Value{}, err
 	}
+	return s.stageFile(ctx, id, io.MultiReader(bytes.NewReader(head), body))
+}
+
+// stageFile takes a value's bytes into a file of the staging folder.
+func (s *Store) stageFile(ctx context.Context, id register.Stamp, body io.Reader) (register.Value, error) {
 	name := stagePath(id)
 	f, err := s.fs.Create(name)
 	if err != nil {
 		return register.Value{}, diskError("stage a value", err)
 	}
-	v, err := s.fill(ctx, f, io.MultiReader(bytes.NewReader(head), body))
+	v, err := s.fill(ctx, f, body)
 	if err == nil {
 		err = s.syncFile(f, name)
 	}

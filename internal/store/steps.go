@@ -6,8 +6,8 @@ import (
 	"io/fs"
 )
 
-// segmentSlack is what a segment's file has beyond the size at which a checkpoint begins: room for the batch under way.
-const segmentSlack = 2 * batchMax
+// segmentSize is what a segment's file takes: beyond the size at which a checkpoint begins there is room for the batch under way.
+func (c *Config) segmentSize() int64 { return c.SegmentBytes + 2*c.BatchBytes }
 
 // carryOut does one step of a checkpoint.
 func (s *Store) carryOut(st step) error {
@@ -34,7 +34,7 @@ func (s *Store) createSegment(id uint64) error {
 	if err != nil {
 		return err
 	}
-	err = f.Allocate(s.cfg.SegmentBytes + segmentSlack)
+	err = f.Allocate(s.cfg.segmentSize())
 	if err == nil {
 		err = s.syncFile(f, name)
 	}

@@ -29,8 +29,9 @@ type Config struct {
 
 	Salt func() uint32 // draws the salt of a new store's journal; nil: from the system
 
-	SegmentBytes   int64         // size of a journal segment at which a checkpoint begins; writes wait until it has made the next one
+	SegmentBytes   int64         // size of a journal segment at which a checkpoint begins; writes wait until it has made the next one; 0: as the disk's size allows
 	SegmentEntries int64         // the same, in entries
+	BatchBytes     int64         // of entries in one batch of the journal, give or take one entry
 	CacheBytes     int64         // of the hottest small values kept in memory; negative for none
 	FileWriters    int           // goroutines that write key files behind
 	IdleCheckpoint time.Duration // a journal that was not written for so long is dropped by a checkpoint
@@ -40,8 +41,11 @@ type Config struct {
 
 // Defaults of Config.
 const (
-	defaultSegmentBytes   = 16 << 20
-	defaultSegmentEntries = 32 << 10
+	segmentBytesMin       = 16 << 20
+	segmentBytesMax       = 64 << 20
+	segmentShare          = 128 // of the disk's size, between these
+	defaultSegmentEntries = 64 << 10
+	defaultBatchBytes     = 1 << 20
 	defaultCacheBytes     = 32 << 20
 	defaultFileWriters    = 2
 	defaultIdleCheckpoint = 5 * time.Second
@@ -53,8 +57,9 @@ func (c Config) withDefaults() Config {
 			*v = d
 		}
 	}
-	set(&c.SegmentBytes, defaultSegmentBytes)
+	set(&c.SegmentBytes, segmentBytesFor(c.FS))
 	set(&c.SegmentEntries, defaultSegmentEntries)
+	set(&c.BatchBytes, defaultBatchBytes)
 	set(&c.CacheBytes, defaultCacheBytes)
 	if c.Salt == nil {
 		c.Salt = func() uint32 {
@@ -70,6 +75,16 @@ func (c Config) withDefaults() Config {
 		c.IdleCheckpoint = defaultIdleCheckpoint
 	}
 	return c
+}
+
+// segmentBytesFor weighs what the journal takes of the disk against what a longer one spares: a key that is written several times
+// between two checkpoints may need one file.
+func segmentBytesFor(fs vfs.FS) int64 {
+	usage, err := fs.Usage()
+	if err != nil {
+		return segmentBytesMin
+	}
+	return min(max(usage.Size/segmentShare, segmentBytesMin), segmentBytesMax)
 }
 
 // stripeCount is the number of stripes that guard what was read from files against what was written meanwhile.
@@ -149,7 +164,7 @@ func open(cfg Config) (*Store, error) {
 	for p := range s.folders {
 		s.folders[p] = folderName(p, s.m.state.parts[p].gen)
 	}
-	s.space, err = newSpace(cfg.FS, cfg.SegmentBytes+segmentSlack, s.owed)
+	s.space, err = newSpace(cfg.FS, cfg.segmentSize(), s.owed)
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
@@ -168,7 +183,9 @@ func (s *Store) owed() (bytes, files int64) {
 	return s.m.owed, int64(len(s.m.slots))
 }
 
-func (s *Store) limits() limits { return limits{s.cfg.SegmentBytes, s.cfg.SegmentEntries} }
+func (s *Store) limits() limits {
+	return limits{s.cfg.SegmentBytes, s.cfg.SegmentEntries, s.cfg.BatchBytes}
+}
 
 func (s *Store) hash(k key.Key) uint64 {
 	h, _ := s.cfg.Locate(k)

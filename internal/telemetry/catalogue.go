@@ -102,6 +102,18 @@ type families struct {
 	CacheBytes     ScrapedGauge
 	CacheLimit     ScrapedGauge
 
+	ClusterMembers       ScrapedGauge
+	ClusterVoters        ScrapedGauge
+	ClusterHealthyVoters ScrapedGauge
+	ClusterIsVoter       ScrapedGauge
+	ClusterHasLeader     ScrapedGauge
+	ClusterConnected     ScrapedGauge
+	ClusterWatchRestarts ScrapedCounter
+	ClusterEtcdFailed    ScrapedGauge
+	ClusterLease         ScrapedGauge
+	RingEpoch            ScrapedGauge
+	RingPartitions       ScrapedGauge // role
+
 	DiskSize          ScrapedGauge
 	DiskFree          ScrapedGauge
 	DiskReserve       ScrapedGauge
@@ -126,7 +138,7 @@ type families struct {
 // table ties every field to its row.
 func (f *families) table(build Build) []Metric {
 	var rows []Metric
-	for _, room := range [][]Metric{f.http(), f.coordinator(), f.register(), f.replica(), f.store(), f.journal(), f.cache(), f.disk(), f.node(build), f.telemetry()} {
+	for _, room := range [][]Metric{f.http(), f.coordinator(), f.register(), f.replica(), f.store(), f.journal(), f.cache(), f.cluster(), f.disk(), f.node(build), f.telemetry()} {
 		rows = append(rows, room...)
 	}
 	for i := range rows {

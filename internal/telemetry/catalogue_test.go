@@ -203,6 +203,27 @@ func TestForeignMetricsAreServedToo(t *testing.T) {
 	}
 }
 
+func TestOfEtcdsRegistryOnlyItsOwnIsServed(t *testing.T) {
+	shared := prometheus.NewRegistry()
+	for _, name := range []string{"etcd_server_has_leader", "etcd_debugging_mvcc_keys_total", "grpc_server_started_total", "go_goroutines", "process_open_fds", "os_fd_used"} {
+		shared.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: "x"}))
+	}
+	m := fresh()
+	m.Include(telemetry.OfEtcd(shared))
+	families := gather(t, m)
+	if families["etcd_server_has_leader"] == nil {
+		t.Error("etcd_server_has_leader is missing")
+	}
+	for _, name := range []string{"etcd_debugging_mvcc_keys_total", "grpc_server_started_total", "os_fd_used"} {
+		if families[name] != nil {
+			t.Errorf("%s is served", name)
+		}
+	}
+	if n := len(families["go_goroutines"].GetMetric()); n != 1 {
+		t.Errorf("go_goroutines is served %d times", n)
+	}
+}
+
 func TestRuntimeAndProcessAreServed(t *testing.T) {
 	families := gather(t, fresh())
 	for _, name := range []string{"go_goroutines", "go_sched_latencies_seconds", "go_gc_heap_live_bytes", "process_resident_memory_bytes", "process_open_fds"} {
@@ -252,12 +273,17 @@ func fresh() *telemetry.Metrics {
 			case telemetry.ScrapedCounter:
 				s.Counter(h, 0)
 			case telemetry.ScrapedGauge:
-				if f.Name != "State" {
+				switch f.Name {
+				case "State":
+					for at := range telemetry.States.Values {
+						s.Flag(h, at == telemetry.StateStarting, at)
+					}
+				case "RingPartitions":
+					for at := range telemetry.Roles.Values {
+						s.Gauge(h, 0, at)
+					}
+				default:
 					s.Gauge(h, 0)
-					continue
-				}
-				for at := range telemetry.States.Values {
-					s.Flag(h, at == telemetry.StateStarting, at)
 				}
 			}
 		}

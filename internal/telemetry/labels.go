@@ -138,6 +138,12 @@ const (
 	TakeoverFailed
 )
 
+// Positions of the label role: a node comes first for a partition, or holds a further copy.
+const (
+	RolePrimary = iota
+	RoleReplica
+)
+
 // Positions of the label state.
 const (
 	StateStarting = iota
@@ -185,6 +191,7 @@ var (
 	SpanResults = Label{"result", []string{SpansEnded: "ended", SpansExported: "exported", SpansFailed: "failed", SpansDropped: "dropped"}}
 	Levels      = Label{"level", []string{LevelTrace: "trace", LevelDebug: "debug", LevelInfo: "info", LevelWarn: "warn", LevelError: "error"}}
 	DetectedBy  = Label{"detected_by", []string{ByRead: "read", ByRecovery: "recovery", ByScrub: "scrub"}}
+	Roles       = Label{"role", []string{RolePrimary: "primary", RoleReplica: "replica"}}
 	States      = Label{"state", []string{
 		StateStarting: "starting", StateServing: "serving", StateReadOnly: "read_only", StateDraining: "draining", StateStopping: "stopping",
 	}}

@@ -21,6 +21,6 @@ func Markdown() string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", name, m.Type, strings.Join(labels, " "), m.Help, m.Use)
 	}
-	b.WriteString("\nBold: what belongs on an overview. Beside these there are Go's `go_...` and the process's `process_...` metrics.\n")
+	b.WriteString("\nBold: what belongs on an overview. Beside these there are Go's `go_...` and the process's `process_...` metrics, and, where a node votes, etcd's own `etcd_...`.\n")
 	return b.String()
 }

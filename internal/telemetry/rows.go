@@ -375,6 +375,66 @@ func (f *families) cache() []Metric {
 	}
 }
 
+func (f *families) cluster() []Metric {
+	return []Metric{
+		{
+			Name: "cluster_members", Unit: "nodes", into: &f.ClusterMembers,
+			Help: "Nodes of the cluster, as far as this one knows.",
+			Use:  "The same on all nodes; the number that discovery finds may be lower.",
+		},
+		{
+			Name: "cluster_voters", Unit: "nodes", into: &f.ClusterVoters,
+			Help: "Nodes with an etcd inside that votes.",
+			Use:  "A majority of these must be well before members or the ring can change.",
+		},
+		{
+			Name: "cluster_healthy_voters", Unit: "nodes", Essential: true, into: &f.ClusterHealthyVoters,
+			Help: "Voters that answer this node and know a leader.",
+			Use:  "Less than a majority of cluster_voters: start the missing ones; keys are served meanwhile.",
+		},
+		{
+			Name: "cluster_is_voter", Unit: "0 or 1", into: &f.ClusterIsVoter,
+			Help: "1 while this node's own etcd votes.",
+			Use:  "The sum over all nodes is how many of cluster_voters are at work.",
+		},
+		{
+			Name: "cluster_has_leader", Unit: "0 or 1", Essential: true, into: &f.ClusterHasLeader,
+			Help: "1 while some voter that answers this node knows a leader.",
+			Use:  "0 for more than seconds: the voters have no majority; nothing but reads and writes of keys goes on.",
+		},
+		{
+			Name: "cluster_connected", Unit: "0 or 1", Essential: true, into: &f.ClusterConnected,
+			Help: "1 while this node has read what all agree on and watches it for changes.",
+			Use:  "0: it goes by what it knew last; /_cluster_status and the log say why.",
+		},
+		{
+			Name: "cluster_watch_restarts_total", Unit: "restarts", into: &f.ClusterWatchRestarts,
+			Help: "Times that the watch for changes broke and all was read anew.",
+			Use:  "A few with each restart of a voter; steadily rising: the way to the voters is bad.",
+		},
+		{
+			Name: "cluster_etcd_failed", Unit: "0 or 1", Essential: true, into: &f.ClusterEtcdFailed,
+			Help: "1 after this node's own etcd failed; the node goes on as a client of the other voters.",
+			Use:  "The log says why: make the disk good, then start the node again.",
+		},
+		{
+			Name: "cluster_lease_remaining_seconds", Unit: "seconds", into: &f.ClusterLease,
+			Help: "Time until this node's sign of life in etcd goes away unless it is renewed; 0 if there is none.",
+			Use:  "Below a few seconds: etcd does not answer in time.",
+		},
+		{
+			Name: "ring_epoch", Unit: "epoch", Essential: true, into: &f.RingEpoch,
+			Help: "Epoch of the ring table that this node learned of last; 0 before the first.",
+			Use:  "Different between nodes for more than seconds: the lower ones are cut off from etcd.",
+		},
+		{
+			Name: "ring_partitions", Unit: "partitions", Labels: []Label{Roles}, Essential: true, into: &f.RingPartitions,
+			Help: "Partitions that this node holds, by whether it comes first for them or keeps a further copy.",
+			Use:  "The primaries of all nodes sum up to -partitions; the shares follow -weight.",
+		},
+	}
+}
+
 func (f *families) disk() []Metric {
 	return []Metric{
 		{

@@ -375,3 +375,41 @@ func (d *Disk) Usage() (vfs.Usage, error) {
 	}
 	return d.usage, nil
 }
+
+// Rot turns one byte of a file into another, on the disk and in the system's memory, as if it had always been so: the byte at that place,
+// counted from the end if it is negative. False if there is no such byte.
+func (d *Disk) Rot(name string, at int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	node := d.entries[name]
+	if d.dead || node == nil || node.folder {
+		return false
+	}
+	if at < 0 {
+		at += node.size
+	}
+	if at < 0 || at >= node.size {
+		return false
+	}
+	flip := byte(1 + d.rng.IntN(255))
+	for _, sectors := range []map[int64]*sector{node.sectors, node.old} {
+		var s sector
+		if old := sectors[at/sectorSize]; old != nil {
+			s = *old
+		}
+		s[at%sectorSize] ^= flip
+		sectors[at/sectorSize] = &s
+	}
+	return true
+}
+
+// Names gives the paths of what is in a folder, as of now and whatever the host's state; none if there is no such folder.
+func (d *Disk) Names(dir string) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	names := d.children(dir)
+	for i := range names {
+		names[i] = dir + "/" + names[i]
+	}
+	return names
+}
