@@ -306,3 +306,10 @@ func TestWasteIsWorthWhileOnly(t *testing.T) {
 		}
 	}
 }
+
+func TestEtcdsRefusalOfAWipedVoterIsTheSameLine(t *testing.T) {
+	says(t, explained(errors.New("member 248ebb5445857a5a has already been bootstrapped"), "a"), foreign("a").Error())
+	if err := explained(errors.New("EIO"), "a"); err.Error() != "etcd does not start: EIO" {
+		t.Error(err)
+	}
+}

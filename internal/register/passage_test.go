@@ -2,82 +2,244 @@ package register
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/estorajed/estorajed/internal/ring"
 )
 
-// A next coordinator must know whether an earlier one may have sent an accept, and lie above all of its ballots.
-func TestAPassageKeepsItsTurnsApart(t *testing.T) {
-	failed := errors.New("no way to the others")
-	unknown := &UnknownError{Cause: failed}
-	operation := Stamp{Time: 5, Node: 1}
-	last := LastBallot(100)
+var (
+	success   = Report{Outcome: Outcome{Version: bal(0x50, 9)}, Changed: true, Sent: true}
+	nothingTo = Report{Outcome: Outcome{Version: bal(0x20, 1)}}
+	refusal   = Report{Outcome: Outcome{Version: bal(0x20, 1)}, Err: ErrPrecondition}
+	tooLate   = Report{Err: &QuorumError{Cause: errLast}}
+	cutShort  = Report{Sent: true, Err: &UnknownError{errLast}}
+	hopeless  = Report{Sent: true, Lost: true, Err: &UnknownError{errLost}}
+	notBegun  = Report{Err: ErrOverload}
+)
+
+// told says in short what the client hears.
+func told(r Report) string {
+	var unknown *UnknownError
+	switch {
+	case errors.As(r.Err, &unknown):
+		return "unknown"
+	case errors.Is(r.Err, ErrPrecondition):
+		return "refused"
+	case r.Err != nil:
+		return "nothing happened"
+	case r.Changed:
+		return "done"
+	}
+	return "nothing there"
+}
+
+// A step of a passage: a turn is handed on, elsewhere or to the entry node itself; a report of some turn comes; a turn is overdue; all is given up.
+func TestAPassageGoesFromCoordinatorToCoordinator(t *testing.T) {
+	elsewhere := func(p *Passage, last Time) string {
+		turn, e := p.Hand(LastBallot(last))
+		return fmt.Sprintf("turn %d%s", turn, taker(e))
+	}
+	here := func(p *Passage) string {
+		turn, e := p.Hand(Stamp{})
+		return fmt.Sprintf("turn %d%s", turn, taker(e))
+	}
 	for _, tc := range []struct {
-		name   string
-		last   Stamp // of the first turn
-		step   func(p *Passage)
-		taker  bool
-		passed Time
-		over   bool
+		name  string
+		steps func(p *Passage) []string // what the turns were told
+		turns string
+		want  string // what the client is told; "" if nothing yet
 	}{
-		{"not begun", last, func(p *Passage) { p.Answer(1, Report{Err: failed}) }, false, 0, false},
-		{"overdue", last, func(p *Passage) { p.Overdue() }, true, 100, false},
-		{"begun elsewhere, and given up", last, func(p *Passage) { p.Answer(1, Report{Sent: true, Err: unknown}) }, true, 100, false},
-		{"begun here, and given up", Stamp{}, func(p *Passage) { p.Answer(1, Report{Sent: true, Err: unknown}) }, true, 0, false},
-		{"applied", last, func(p *Passage) { p.Answer(1, Report{Sent: true, Changed: true}) }, false, 0, true},
-		{"refused", last, func(p *Passage) { p.Answer(1, Report{Err: ErrPrecondition}) }, false, 0, true},
-		{"lost", last, func(p *Passage) { p.Answer(1, Report{Sent: true, Lost: true, Err: unknown}) }, false, 0, true},
+		{
+			"the first coordinator decides",
+			func(p *Passage) []string { s := elsewhere(p, 100); p.Answer(1, success); return []string{s} },
+			"turn 1", "done",
+		},
+		{
+			"a refusal of who has the turn counts",
+			func(p *Passage) []string { s := elsewhere(p, 100); p.Answer(1, refusal); return []string{s} },
+			"turn 1", "refused",
+		},
+		{
+			"so does that there is nothing to delete",
+			func(p *Passage) []string { s := here(p); p.Answer(1, nothingTo); return []string{s} },
+			"turn 1", "nothing there",
+		},
+		{
+			"who gave up before it sent anything leaves no trace: the next one is a first one",
+			func(p *Passage) []string { a := elsewhere(p, 100); p.Answer(1, tooLate); return []string{a, here(p)} },
+			"turn 1, turn 2", "",
+		},
+		{
+			"after one that had sent an accept comes a taker",
+			func(p *Passage) []string { a := here(p); p.Answer(1, cutShort); return []string{a, elsewhere(p, 200)} },
+			"turn 1, turn 2 as taker", "",
+		},
+		{
+			"after one that says nothing too",
+			func(p *Passage) []string { a := elsewhere(p, 100); p.Overdue(); return []string{a, here(p)} },
+			"turn 1, turn 2 as taker", "",
+		},
+		{
+			"once somebody may have sent an accept, all later ones are takers, whatever came of those between",
+			func(p *Passage) []string {
+				a := elsewhere(p, 100)
+				p.Overdue()
+				b := elsewhere(p, 200)
+				p.Answer(2, notBegun)
+				return []string{a, b, here(p)}
+			},
+			"turn 1, turn 2 as taker, turn 3 as taker", "",
+		},
+		{
+			"a success of an earlier coordinator counts",
+			func(p *Passage) []string {
+				s := []string{elsewhere(p, 100)}
+				p.Overdue()
+				s = append(s, here(p))
+				p.Answer(1, success)
+				return s
+			},
+			"turn 1, turn 2 as taker", "done",
+		},
+		{
+			"a refusal of an earlier coordinator does not: it may have come before the write was applied by a later one",
+			func(p *Passage) []string {
+				s := []string{elsewhere(p, 100)}
+				p.Overdue()
+				s = append(s, here(p))
+				p.Answer(1, refusal)
+				p.Answer(1, nothingTo)
+				return s
+			},
+			"turn 1, turn 2 as taker", "",
+		},
+		{
+			"nor does that an earlier one knows no more",
+			func(p *Passage) []string {
+				s := []string{elsewhere(p, 100)}
+				p.Overdue()
+				s = append(s, here(p))
+				p.Answer(1, hopeless)
+				return s
+			},
+			"turn 1, turn 2 as taker", "",
+		},
+		{
+			"where no history tells any more nobody else is asked",
+			func(p *Passage) []string { s := here(p); p.Answer(1, hopeless); return []string{s} },
+			"turn 1", "unknown",
+		},
+		{
+			"what was decided stays",
+			func(p *Passage) []string {
+				s := []string{elsewhere(p, 100)}
+				p.Answer(1, success)
+				p.Answer(1, refusal)
+				p.GiveUp(ErrOverload)
+				return s
+			},
+			"turn 1", "done",
+		},
+		{
+			"giving up what nobody sent says that nothing happened",
+			func(p *Passage) []string {
+				s := []string{elsewhere(p, 100)}
+				p.Answer(1, notBegun)
+				p.GiveUp(ErrOverload)
+				return s
+			},
+			"turn 1", "nothing happened",
+		},
+		{
+			"giving up what somebody may have sent says that it is unknown",
+			func(p *Passage) []string {
+				s := []string{elsewhere(p, 100)}
+				p.Overdue()
+				p.GiveUp(ErrOverload)
+				return s
+			},
+			"turn 1", "unknown",
+		},
+		{
+			"even if the last one was not begun",
+			func(p *Passage) []string {
+				s := []string{here(p)}
+				p.Answer(1, cutShort)
+				s = append(s, elsewhere(p, 100))
+				p.Answer(2, notBegun)
+				p.GiveUp(ErrOverload)
+				return s
+			},
+			"turn 1, turn 2 as taker", "unknown",
+		},
 	} {
-		p := NewPassage(operation)
-		if turn, e := p.Hand(tc.last); turn != 1 || e.Taker || e.Operation != operation || e.Last != tc.last {
-			t.Fatalf("%s: turn %d, %+v", tc.name, turn, e)
-		}
-		tc.step(p)
-		if p.Decided() != tc.over || p.Passed() != tc.passed {
-			t.Errorf("%s: decided %v, passed %d; want %v, %d", tc.name, p.Decided(), p.Passed(), tc.over, tc.passed)
-		}
-		if tc.over {
-			continue
-		}
-		if turn, e := p.Hand(Stamp{}); turn != 2 || e.Taker != tc.taker {
-			t.Errorf("%s: turn %d, %+v; want taker %v", tc.name, turn, e, tc.taker)
-		}
+		t.Run(tc.name, func(t *testing.T) {
+			p := NewPassage(bal(0x40, 9))
+			turns := strings.Join(tc.steps(p), ", ")
+			got := ""
+			if p.Decided() {
+				got = told(p.Report())
+			}
+			if turns != tc.turns || got != tc.want {
+				t.Errorf("%s: told %q, want %s: %q", turns, got, tc.turns, tc.want)
+			}
+		})
 	}
 }
 
-func TestOfAnEarlierCoordinatorOnlyASuccessCounts(t *testing.T) {
-	for _, tc := range []struct {
-		name   string
-		report Report
-		counts bool
-	}{
-		{"success", Report{Sent: true, Changed: true}, true},
-		{"nothing to delete", Report{}, false},
-		{"refusal", Report{Err: ErrPrecondition}, false},
-		{"lost", Report{Sent: true, Lost: true, Err: &UnknownError{}}, false},
-	} {
-		p := NewPassage(Stamp{Time: 5, Node: 1})
-		p.Hand(LastBallot(100))
-		p.Overdue()
-		p.Hand(Stamp{})
-		p.Answer(1, tc.report)
-		if p.Decided() != tc.counts {
-			t.Errorf("%s: decided %v, want %v", tc.name, p.Decided(), tc.counts)
-		}
+func taker(e Entry) string {
+	if e.Taker {
+		return " as taker"
+	}
+	return ""
+}
+
+func TestEveryLaterBallotLiesAboveAllEarlierOnes(t *testing.T) {
+	p := NewPassage(bal(0x40, 9))
+	if _, e := p.Hand(LastBallot(100)); e.Operation != bal(0x40, 9) || e.Last.Time != 100 || p.Passed() != 0 {
+		t.Fatalf("entry %+v, passed %v", e, p.Passed())
+	}
+	p.Overdue()
+	if p.Passed() != 100 {
+		t.Errorf("the clock must have passed %v, want the last ballot of turn 1", p.Passed())
+	}
+	p.Hand(LastBallot(300))
+	p.Answer(2, cutShort)
+	if p.Passed() != 300 {
+		t.Errorf("one that has reported may have accepts on their way up to its last ballot, yet the clock must have passed only %v", p.Passed())
+	}
+	p.Hand(LastBallot(200))
+	p.Overdue()
+	if p.Passed() != 300 {
+		t.Errorf("the clock must have passed %v, want the highest last ballot of all", p.Passed())
+	}
+	highest := Stamp{Time: 200, Node: ^ring.NodeID(0)}
+	if LastBallot(200) != highest || !LastBallot(200).Less(Stamp{Time: 201}) {
+		t.Errorf("LastBallot(200) = %v", LastBallot(200))
 	}
 }
 
-func TestGivingUpSaysWhetherSomethingMayHaveHappened(t *testing.T) {
-	failed := errors.New("no time")
-	for _, sent := range []bool{false, true} {
-		p := NewPassage(Stamp{Time: 5, Node: 1})
-		p.Hand(LastBallot(100))
-		if sent {
-			p.Overdue()
+// A coordinator that is merely slow prepares nothing above the last ballot, and a success of it still counts.
+func TestASlowCoordinatorStopsAtItsLastBallot(t *testing.T) {
+	p := NewPassage(bal(0x40, 9))
+	turn, e := p.Hand(LastBallot(0x60))
+	o := NewWrite(del, Value{}, e)
+	o.Begin(three, bal(0x50, 9))
+	promise(o, 5, state(Data, 0x21, 0x20, 0x10), state(Data, 0x21, 0x20, 0x10))
+	for _, m := range o.Outbox() { // sent, and lost
+		if m.Phase != Accept {
+			t.Fatalf("%v, want an accept", m.Phase)
 		}
-		p.GiveUp(failed)
-		var unknown *UnknownError
-		if r := p.Report(); !errors.Is(r.Err, failed) || errors.As(r.Err, &unknown) != sent || r.Sent != sent {
-			t.Errorf("sent %v: %+v", sent, r)
-		}
+	}
+	o.Timeout()
+	o.Begin(three, bal(0x61, 9))
+	if !o.Decided() || !o.Report().Sent {
+		t.Fatalf("it goes on above its last ballot: %+v", o.Report())
+	}
+	p.Answer(turn, o.Report())
+	if _, e := p.Hand(Stamp{}); !e.Taker || p.Decided() {
+		t.Errorf("the next coordinator is told %+v", e)
 	}
 }

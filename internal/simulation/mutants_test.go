@@ -54,7 +54,7 @@ var mutants = []mutant{
 	{name: "noFloor", what: "the floor refuses nothing", changes: one(acceptor, "return Stamp{Time: a.floor}", "return Stamp{}")},
 	{name: "clockForgets", what: "the clock of a node that restarts begins below its ceiling", changes: one("register/clock.go", "Clock{node: node, last: ceiling}", "Clock{node: node, last: 0 * ceiling}")},
 	{name: "lateAnswers", what: "answers to an earlier round count", changes: one(operation, "if o.stage == decided || round != o.round || o.seen(from) {\n		return\n	}\n	switch", "if o.stage == decided || o.seen(from) {\n		return\n	}\n	switch")},
-	{name: "learnUnchosen", what: "what is not known to be chosen is taught", changes: one("simulation/repair.go", "if bits.OnesCount16(same) > len(b.members)/2 {", "if same != 0 {")},
+	{name: "learnUnchosen", what: "what is not known to be chosen is taught", changes: one("simulation/repair.go", "if bits.OnesCount16(same) > len(b.members)/2 {", "if bits.OnesCount16(same) > 0 {")},
 	{name: "retryTwice", what: "a retry evaluates the change afresh whatever it sees", changes: one(writing, "version, fresh := o.trace(newest, floor)", "version, fresh := Stamp{}, true")},
 	{name: "takerFresh", what: "a taker evaluates the change without looking for an earlier attempt", changes: one(writing, "tried, none := o.sent, newest.Ballot.IsZero()", "tried, none := o.sent, newest.Ballot.IsZero()\n	if o.entry.Taker && !tried {\n		return Stamp{}, true\n	}")},
 	{name: "takerRefuses", what: "a taker refuses as if nobody had sent an accept", changes: one(writing, "sent, none := o.sent || o.entry.Taker,", "sent, none := o.sent,")},
