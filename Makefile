@@ -55,8 +55,8 @@ simulate: ## a whole cluster in one process, from seeds, with all that can go wr
 simulate-store: ## the store alone over a simulated disk with crashes; SEED and SECONDS as above
 	go test ./internal/store -run '^TestSimulation$$' -count=1 -timeout 0 -v -args -seconds=$(SECONDS) $(if $(SEED),-seed=$(SEED))
 
-mutants: ## deliberate bugs, each of which the simulation must catch
-	go test -tags mutants ./internal/store -run '^TestMutants$$' -count=1 -timeout 30m -v
+mutants: ## deliberate bugs, each of which a simulation, or a script, must catch
+	go test -tags mutants -p 1 ./internal/simulation ./internal/store -run '^TestMutants$$' -count=1 -timeout 30m -v
 
 fuzz: ## every fuzz test for FUZZTIME=30s
 	@go list -f '{{.Dir}}' ./... | while read -r dir; do \

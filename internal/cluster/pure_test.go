@@ -15,7 +15,7 @@ import (
 )
 
 func initial(names string) (list []Initial) {
-	for _, name := range strings.Fields(names) {
+	for name := range strings.FieldsSeq(names) {
 		list = append(list, Initial{Name: name, Host: "h" + name, Port: 2380})
 	}
 	return list
@@ -304,5 +304,12 @@ func TestWasteIsWorthWhileOnly(t *testing.T) {
 		if got := wasteful(tc.size, tc.used); got != tc.want {
 			t.Errorf("wasteful(%d, %d) = %v", tc.size, tc.used, got)
 		}
+	}
+}
+
+func TestEtcdsRefusalOfAWipedVoterIsTheSameLine(t *testing.T) {
+	says(t, explained(errors.New("member 248ebb5445857a5a has already been bootstrapped"), "a"), foreign("a").Error())
+	if err := explained(errors.New("EIO"), "a"); err.Error() != "etcd does not start: EIO" {
+		t.Error(err)
 	}
 }

@@ -202,6 +202,51 @@ func TestTheOthersGoOnWithoutAVoter(t *testing.T) {
 	}
 }
 
+func TestAVoterMayMove(t *testing.T) {
+	for _, n := range []int{2, 3} {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
+			t.Parallel()
+			nodes := running(t, n)
+			moving := nodes[n-1]
+			moving.stop()
+			ports := freePorts(t, moving.host, 2)
+			moving.config.ClientPort, moving.config.PeerPort = ports[0], ports[1]
+			for i := range moving.config.Initial {
+				if moving.config.Initial[i].Name == moving.name {
+					moving.config.Initial[i].Port = ports[1]
+				}
+			}
+			moving.restart()
+			connected(t, nodes...)
+			for _, other := range nodes {
+				until(t, other.name+" finds it at its new place", func() bool {
+					v, _ := other.last()
+					healthy := 0
+					for _, v := range other.running.Status().Voters {
+						if v.Healthy {
+							healthy++
+						}
+					}
+					return healthy == n && len(v.Members) == n && v.Members[moving.self.Node-1].EtcdClientPort == ports[0]
+				})
+			}
+			client, want := etcd(t, nodes), "http://"+net.JoinHostPort(moving.host, strconv.Itoa(ports[1]))
+			until(t, "the other voters look for it there", func() bool {
+				list, err := client.MemberList(t.Context())
+				if err != nil {
+					return false
+				}
+				for _, m := range list.Members {
+					if m.Name == moving.name {
+						return m.PeerURLs[0] == want
+					}
+				}
+				return false
+			})
+		})
+	}
+}
+
 func TestTheSignOfLifeGoesWithTheNode(t *testing.T) {
 	t.Parallel()
 	nodes := running(t, 1)

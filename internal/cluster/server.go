@@ -45,6 +45,7 @@ type server struct {
 
 	gate    *gate
 	started chan struct{} // closed when the attempt to start is over
+	closed  sync.Once     // a second Close of an etcd would panic
 
 	mu       sync.Mutex // guards the fields below; never held while etcd is called
 	etcd     *embed.Etcd
@@ -135,7 +136,7 @@ func (s *server) took(etcd *embed.Etcd) {
 	over := s.err != nil || s.stopping
 	s.mu.Unlock()
 	if over {
-		go etcd.Close()
+		go s.closeOnce(etcd)
 		return
 	}
 	go func() {
@@ -176,9 +177,12 @@ func (s *server) fail(err error) {
 	s.gate.shut()
 	if etcd != nil {
 		closeListeners(etcd)
-		go etcd.Close()
+		go s.closeOnce(etcd)
 	}
 }
+
+// closeOnce closes etcd for whoever comes first; others wait until that is over.
+func (s *server) closeOnce(etcd *embed.Etcd) { s.closed.Do(etcd.Close) }
 
 // closeListeners lets others see at once that nobody is there.
 func closeListeners(etcd *embed.Etcd) {
@@ -256,7 +260,7 @@ func (s *server) shut(etcd *embed.Etcd) {
 	if within(requestLimit, s.gate.shut()) {
 		etcd.Server.HardStop() // nobody is inside who could miss it
 	}
-	etcd.Close()
+	s.closeOnce(etcd)
 }
 
 // within waits for done, but not for longer than limit.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -48,7 +49,9 @@ func (c *Cluster) keepLooking(ctx context.Context) error {
 		if !c.sight.hasLeader() {
 			c.discover(ctx, asker) // they may have moved
 		}
-		_, _ = c.etcd() // the client learns of new ones
+		if etcd, err := c.etcd(); err == nil { // which learns of new ones
+			c.moved(ctx, etcd)
+		}
 		if pause(ctx, lookPeriod) != nil {
 			return nil
 		}
@@ -122,6 +125,22 @@ func (c *Cluster) session(ctx context.Context) error {
 		return errors.New("watch: it was closed")
 	}
 	return nil
+}
+
+// moved tells the other voters where this one listens for them, if that has changed since it began to vote: etcd does not do so by itself.
+// What fails is tried again after the next look.
+func (c *Cluster) moved(ctx context.Context, etcd *clientv3.Client) {
+	running := c.server.running()
+	if running == nil {
+		return
+	}
+	id, now := running.Server.MemberID(), []string{c.server.config.AdvertisePeerUrls[0].String()}
+	if m := running.Server.Cluster().Member(id); m == nil || slices.Equal(m.PeerURLs, now) {
+		return
+	}
+	ctx, cancel := asking(ctx)
+	defer cancel()
+	_, _ = etcd.MemberUpdate(ctx, uint64(id), now)
 }
 
 // change applies one event.

@@ -78,7 +78,7 @@ func (n *Node) build(view *cluster.View) (err error) {
 		Address: n.peerAddress, Local: local{p.replica, p.coord, n},
 	})
 	o.Scrape(observe.Status{
-		Store: p.store.Status, Replica: p.replica.Status, Coordinator: p.coord.Status,
+		Store: p.store.Status, Replica: p.replica.Status, Coordinator: p.coord.Status, Cluster: n.cluster.Status,
 	})
 	n.parts.Store(p)
 	return nil

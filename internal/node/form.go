@@ -36,7 +36,7 @@ func (n *Node) startCluster(ctx context.Context, known *cluster.View) (*cluster.
 	c, s := n.config, n.config.Settings
 	return cluster.Start(ctx, cluster.Config{
 		Name: s.Name, Dir: filepath.Join(c.Directory.Path, etcdFolder), Bind: c.Bind, Host: c.Host, ClientPort: c.EtcdClientPort, PeerPort: c.EtcdPeerPort,
-		Initial: c.InitialCluster, Known: known, Changed: n.changed, Self: n.self(),
+		Initial: c.InitialCluster, Known: known, Changed: n.changed, Self: n.self(), Events: n.observer.ClusterEvents(),
 		Wanted: cluster.Settings{
 			Cluster: n.identity.Cluster, HashSeed: n.identity.HashSeed,
 			Partitions: s.Partitions, Replicas: s.Replicas, MaxVoters: s.MaxVoters,

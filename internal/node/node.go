@@ -193,6 +193,7 @@ func (n *Node) Run(ctx context.Context) error {
 	var work errgroup.Group
 	work.Go(func() error {
 		defer giveUp()
+		defer endServing()
 		return n.server.Serve(serving, n.listener)
 	})
 	work.Go(func() error {

@@ -23,7 +23,7 @@ func (p *Peer) fetch(ctx context.Context, k key.Key, coordinated bool) (register
 	f := &fetched{session: s}
 	var cancel context.CancelCauseFunc
 	f.ctx, cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	f.cancel = func() { cancel(nil); p.streams.Add(-1) }
+	f.cancel = func() { cancel(nil); s.shut() }
 	f.dog = newWatchdog(p.peers.stall, func() { cancel(errStalled) })
 	stop := context.AfterFunc(ctx, func() { cancel(ctx.Err()) })
 	p.peers.config.Events.message(KindFetch, true)

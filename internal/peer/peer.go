@@ -177,7 +177,6 @@ type Peer struct {
 	peers    *Peers
 	node     ring.NodeID
 	standing atomic.Pointer[standing]
-	streams  atomic.Int64 // values on their way
 }
 
 // Node is its number.
@@ -200,13 +199,13 @@ func (st *standing) down(node ring.NodeID) *DownError {
 func (p *Peer) status() Status {
 	st := p.standing.Load()
 	s := Status{
-		Node: p.node, Since: st.since, Cause: st.cause, Start: st.start, Release: st.release, Epoch: st.epoch, Streams: int(p.streams.Load()),
+		Node: p.node, Since: st.since, Cause: st.cause, Start: st.start, Release: st.release, Epoch: st.epoch,
 	}
 	if on := st.session; on != nil {
 		state := on.state()
 		s.Up, s.Ready, s.Epoch, s.RTT = true, state.Ready, state.Epoch, time.Duration(on.rtt.Load())
 		s.Queue, _ = on.box.waiting()
-		s.Pending = on.pending()
+		s.Pending, s.Streams = on.underWay()
 	}
 	return s
 }

@@ -398,6 +398,47 @@ func TestAServerThatStopsAnswersWhatItHasBegun(t *testing.T) {
 	server.stop(t)
 }
 
+func TestAServerThatStopsLetsValuesFlowToTheirEnd(t *testing.T) {
+	server, to := pair(t, nil)
+	reads(server, &pattern{length: 8 * mebibyte})
+	_, body, err := to.Read(t.Context(), "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	release, staged := make(chan struct{}), make(chan error, 1)
+	source := &pattern{length: 8 * mebibyte, stop: mebibyte, wait: release}
+	go func() {
+		v, err := to.Stage(t.Context(), at(1, 1), source, -1)
+		if err == nil && v.Length != source.length {
+			err = fmt.Errorf("%d bytes were staged", v.Length)
+		}
+		staged <- err
+	}()
+	eventually(t, func() error {
+		if source.at.Load() < mebibyte {
+			return errors.New("the other value does not flow")
+		}
+		return nil
+	})
+	server.end()
+	eventually(t, func() error {
+		if to.Up() {
+			return errors.New("it still counts as up")
+		}
+		return nil
+	})
+	if n, err := io.Copy(io.Discard, body); err != nil || n != 8*mebibyte {
+		t.Errorf("%d bytes, then %v", n, err)
+	}
+	body.Close()
+	close(release)
+	if err := <-staged; err != nil {
+		t.Error(err)
+	}
+	server.stop(t)
+}
+
 func TestAServerDoesNotStopForEver(t *testing.T) {
 	network := newNetwork(t)
 	server := network.start(network.config(2, 1))

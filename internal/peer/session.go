@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,10 +38,13 @@ type session struct {
 	heard  atomic.Bool // something came since the watch last looked
 	beaten sentTimes
 
-	mu     sync.Mutex // guards the fields below
-	calls  map[uint64]*call
-	last   uint64 // id that was given
-	ending *ending
+	quiet chan struct{} // capacity 1: there is no value on its way any more
+
+	mu      sync.Mutex // guards the fields below
+	calls   map[uint64]*call
+	last    uint64 // id that was given
+	streams int    // values on their way
+	ending  *ending
 }
 
 // An ending is why a session takes no more calls.
@@ -71,7 +75,7 @@ func (p *Peer) connect(ctx context.Context, limit time.Duration) (_ *session, er
 	if err != nil {
 		return nil, err
 	}
-	s := &session{peer: p, conn: conn, box: newOutbox(), over: make(chan struct{}), calls: map[uint64]*call{}}
+	s := &session{peer: p, conn: conn, box: newOutbox(), over: make(chan struct{}), quiet: make(chan struct{}, 1), calls: map[uint64]*call{}}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	slow := time.AfterFunc(limit, s.cancel)
 	defer func() {
@@ -218,6 +222,9 @@ func (s *session) listen() {
 	for {
 		batch, err := s.talk.Recv()
 		if err != nil {
+			if err == io.EOF && s.ended() {
+				s.calm()
+			}
 			s.end(DownBroken, plain(err))
 			return
 		}
@@ -227,6 +234,57 @@ func (s *session) listen() {
 		}
 		if batch.GetClosing() {
 			s.retire()
+		}
+	}
+}
+
+// calm waits until no value is on its way any more: a node that stops goes on giving and taking those, for a time that it bounds itself.
+func (s *session) calm() {
+	for {
+		if _, streams := s.underWay(); streams == 0 {
+			return
+		}
+		select {
+		case <-s.quiet:
+		case <-s.over:
+			return
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// open counts a stream in, on the session that stands.
+func (p *Peer) open() (*session, error) {
+	st := p.standing.Load()
+	if st.session == nil {
+		return nil, st.down(p.node)
+	}
+	s := st.session
+	s.mu.Lock()
+	e, full := s.ending, s.streams >= streamsMax
+	if e == nil && !full {
+		s.streams++
+	}
+	s.mu.Unlock()
+	switch {
+	case e != nil:
+		return nil, &DownError{Node: p.node, Since: e.since, Cause: e.cause, Unsent: true}
+	case full:
+		p.peers.config.Events.overloaded(p.node)
+		return nil, register.ErrOverload
+	}
+	return s, nil
+}
+
+// shut counts a stream out.
+func (s *session) shut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams--; s.streams == 0 {
+		select {
+		case s.quiet <- struct{}{}:
+		default:
 		}
 	}
 }
@@ -321,10 +379,11 @@ func (s *session) ended() bool {
 	return s.ending != nil
 }
 
-func (s *session) pending() int {
+// underWay is how many calls wait for their answer, and how many values are on their way.
+func (s *session) underWay() (calls, streams int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.calls)
+	return len(s.calls), s.streams
 }
 
 // do has an operation done and waits for its answer. sent tells whether it may have been begun; without an error it was.

@@ -268,7 +268,7 @@ func TestWhoIsNoPeer(t *testing.T) {
 		t.Error("this node, or a node that nobody knows, is a peer")
 	}
 	network.set(9, "127.0.0.1:1")
-	if n.To(9) == nil || n.To(9) != n.To(9) {
+	if to := n.To(9); to == nil || n.To(9) != to {
 		t.Error("a known node is no peer, or each time another")
 	}
 	checkUnreachable(t, n.To(9))

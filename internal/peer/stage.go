@@ -19,7 +19,7 @@ func (p *Peer) Stage(ctx context.Context, id register.Stamp, body io.Reader, siz
 	if err != nil {
 		return register.Value{}, fmt.Errorf("stage at %v: %w", p.node, err)
 	}
-	defer p.streams.Add(-1)
+	defer s.shut()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	u := &upload{session: s, ctx: ctx, dog: newWatchdog(p.peers.stall, func() { cancel(errStalled) })}
