@@ -48,13 +48,15 @@ type member struct {
 
 // luck draws faults.
 type luck struct {
+	over atomic.Bool
+
 	mu sync.Mutex
 	*rand.Rand
 }
 
 // strikes is true in so many of a hundred cases.
 func (l *luck) strikes(percent int) bool {
-	if l == nil {
+	if l == nil || l.over.Load() {
 		return false
 	}
 	l.mu.Lock()

@@ -186,7 +186,7 @@ func TestHeartbeatsTellHowANodeStands(t *testing.T) {
 	server.local.epoch.Store(7)
 	server.local.ready.Store(false)
 	eventually(t, func() error {
-		if s := to.status(); !s.Up || s.Ready || s.Epoch != 7 || s.RTT == 0 || to.Up() {
+		if s := to.status(); !s.Up || s.Ready || s.Epoch != 7 || s.RTT == 0 || to.Ready() {
 			return fmt.Errorf("%+v", s)
 		}
 		return nil

@@ -102,10 +102,14 @@ func (o *Operation) refuse(newest *Record, err error) {
 
 // build proposes the change upon the newest state, under the version of an earlier attempt upon the same state if there was one.
 func (o *Operation) build(newest *Record, floor, version Stamp, damaged bool) {
-	o.base, o.was = newest.Version, newest.Present() || damaged
+	o.base = newest.Version
 	if version.IsZero() {
 		version = o.ballot
 		o.last = version
+		if o.attempts == nil {
+			o.attempts = o.oneTry[:0]
+		}
+		o.attempts = append(o.attempts, attempt{version, newest.Present() || damaged})
 		if !o.sent {
 			o.first = version
 		}
@@ -123,8 +127,22 @@ func (o *Operation) build(newest *Record, floor, version Stamp, damaged bool) {
 	o.propose(r, o.success(version))
 }
 
+// An attempt is a proposal of a write's own: its version, and whether the state that it was built on had a value.
+type attempt struct {
+	version  Stamp
+	replaces bool
+}
+
+// success is the outcome once the attempt of that version counts. That need not be the latest one: one that was given up for lost may be
+// carried on by somebody else. Of an attempt of another coordinator it is not known what it replaces.
 func (o *Operation) success(version Stamp) end {
-	return end{outcome: Outcome{Version: version, Replaced: o.was}, changed: true}
+	e := end{outcome: Outcome{Version: version}, changed: true}
+	for _, a := range o.attempts {
+		if a.version == version {
+			e.outcome.Replaced = a.replaces
+		}
+	}
+	return e
 }
 
 // whole is a record of this very operation with its value's bytes, as far as they are at hand here: nobody need fetch them then.

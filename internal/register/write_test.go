@@ -280,6 +280,28 @@ func TestATakerKnowsThatAnAcceptMayHaveBeenSent(t *testing.T) {
 	}
 }
 
+// A first attempt replaces a value and is cut short; a second one, upon a delete that came in between, is too. Then the first one turns out to
+// have been carried on: what counts is what that one replaced.
+func TestAnOutcomeIsThatOfTheAttemptThatCounts(t *testing.T) {
+	value, grave := state(Data, 0x21, 0x20, 0x10), state(Tombstone, 0x30, 0x30, 0x20)
+	o := NewWrite(put, Value{}, Entry{Operation: bal(0x40, 9)})
+	for i, seen := range []Record{value, grave} {
+		o.Begin(three, bal(0x50+0x10*i, 9))
+		promise(o, 5, seen, seen)
+		if m := o.Outbox(); m[0].Phase != Accept || m[0].Record.Version != bal(0x50+0x10*i, 9) {
+			t.Fatalf("attempt %d: %+v", i, m)
+		}
+		o.Timeout()
+	}
+	o.Begin(three, bal(0x70, 9))
+	first := state(Data, 0x50, 0x50, 0x20)
+	first.Version, first.Operation = bal(0x50, 9), bal(0x40, 9)
+	promise(o, 5, grave, first)
+	if got, want := verdict(o), "propose value 50-9 then replaced 50-9"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // A put-if-absent builds on a delete that is not chosen, and its accept lands at one replica only. Its second attempt meets the
 // value that is chosen, at the other two. To say 412 from what was seen would be wrong: a round over the first replica could still
 // complete the write. At the operation's own ballot it cannot.

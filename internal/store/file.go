@@ -134,29 +134,11 @@ func (s *Store) placeStaged(job fileJob, target string) error {
 	if err := s.keepFolder(job); err != nil {
 		return err
 	}
-	stage := stagePath(job.item.rec.Value.Stage)
-	if s.stagedAgain(job, target) {
-		return s.removeFile(stage)
-	}
-	err := s.fs.Rename(stage, target)
+	err := s.fs.Rename(stagePath(job.item.rec.Value.Stage), target)
 	if errors.Is(err, fs.ErrNotExist) && s.isPlaced(job, target) {
 		return nil // an earlier run of this process renamed it
 	}
 	return err
-}
-
-// stagedAgain tells whether the item's value is in its place, and what lies in the staging folder under its name is another: a copy of
-// its upload that came late. To put that in its place would destroy what was acknowledged.
-func (s *Store) stagedAgain(job fileJob, target string) bool {
-	file, err := s.openFile(stagePath(job.item.rec.Value.Stage), job.key)
-	if file == nil && err == nil {
-		return false
-	}
-	sealed := err == nil && file.rec.Ballot == job.item.rec.Ballot
-	if file != nil {
-		file.Close()
-	}
-	return !sealed && s.isPlaced(job, target)
 }
 
 // placeInline writes a temporary file beside the target and renames it: files made in one common folder would all be put into

@@ -293,13 +293,10 @@ func (s *Store) firstCheckpoint() (snapshot, error) {
 // clearStaging removes the files that no durable record names.
 func (s *Store) clearStaging(got *Recovered) error {
 	wanted := make(map[string]bool)
-	for k, sl := range s.m.slots {
-		it := sl.shown
-		if it == nil || it.kind != entryStaged {
-			continue
+	for _, sl := range s.m.slots {
+		if sl.shown != nil && sl.shown.kind == entryStaged {
+			wanted[stagePath(sl.shown.rec.Value.Stage)] = true
 		}
-		job := fileJob{key: k, item: it, folder: folderName(it.part, it.gen)}
-		wanted[stagePath(it.rec.Value.Stage)] = !s.stagedAgain(job, keyPath(job.folder, k, it.rec.Kind))
 	}
 	names, err := s.fs.List(stagingDir)
 	if err != nil {
