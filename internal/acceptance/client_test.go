@@ -50,7 +50,12 @@ func (a answer) String() string {
 
 // do sends one request for a key and reads the whole answer. header is name, value, name, value...
 func (c client) do(ctx context.Context, method, key string, body io.Reader, header ...string) (answer, error) {
-	target := url.URL{Scheme: "http", Host: c.host, Path: "/" + key}
+	return c.send(ctx, method, url.URL{Path: "/" + key}, body, header...)
+}
+
+// send is do for any path and query.
+func (c client) send(ctx context.Context, method string, target url.URL, body io.Reader, header ...string) (answer, error) {
+	target.Scheme, target.Host = "http", c.host
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), body)
 	if err != nil {
 		return answer{}, err
@@ -72,6 +77,11 @@ func (c client) do(ctx context.Context, method, key string, body io.Reader, head
 
 func (c client) get(ctx context.Context, key string) (answer, error) {
 	return c.do(ctx, http.MethodGet, key, nil)
+}
+
+// getEventual may be answered by one copy.
+func (c client) getEventual(ctx context.Context, key string) (answer, error) {
+	return c.send(ctx, http.MethodGet, url.URL{Path: "/" + key, RawQuery: "consistency=eventual"}, nil)
 }
 
 func (c client) put(ctx context.Context, key, value string, header ...string) (answer, error) {
