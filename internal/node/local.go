@@ -45,11 +45,15 @@ func (n *Node) peerAt(id ring.NodeID) coordinator.Peer {
 	if parts == nil {
 		return nil
 	}
+	if dressed, made := parts.dressed.Load(id); made {
+		return dressed.(coordinator.Peer)
+	}
 	p := parts.peers.To(id)
 	if p == nil {
 		return nil
 	}
-	return p
+	dressed, _ := parts.dressed.LoadOrStore(id, n.observer.Peer(p))
+	return dressed.(coordinator.Peer)
 }
 
 // fetch reads the copy of a value at another node.
