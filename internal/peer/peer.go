@@ -17,8 +17,9 @@ import (
 
 // A State is how a node stands at the moment; every heartbeat tells it.
 type State struct {
-	Ready bool   // it takes requests
-	Epoch uint64 // of its ring table
+	Ready bool          // it takes requests
+	Epoch uint64        // of its ring table
+	Clock register.Time // its hybrid clock
 }
 
 // Local is what this node answers its peers with. It is safe for concurrent use.
@@ -47,6 +48,7 @@ type Config struct {
 	// Address is where another member listens for its peers. It is asked anew for each connection, to or from that member.
 	Address func(node ring.NodeID) (hostPort string, known bool)
 	Local   Local
+	Heard   func(clock register.Time) // of another node's State: clocks that stay together let no order run out on its way; may be nil
 	Events  Events
 	// Inject writes down the trace that ctx belongs to, "" if nobody keeps it; Extract takes it up at the other end. Both may be nil.
 	Inject  func(ctx context.Context) string
