@@ -132,10 +132,13 @@ func (s *server) start() {
 func (s *server) took(etcd *embed.Etcd) {
 	s.mu.Lock()
 	s.etcd = etcd
-	over := s.err != nil || s.stopping
+	failed, stopping := s.err != nil, s.stopping
 	s.mu.Unlock()
-	if over {
-		go etcd.Close()
+	switch {
+	case failed: // while it was started
+		tearDown(etcd)
+		return
+	case stopping: // stop waits for it
 		return
 	}
 	go func() {
@@ -160,7 +163,7 @@ func (s *server) collect() {
 	}
 }
 
-// fail is told why etcd is over. What is left of it is torn down aside: it may hang for ever, and nobody waits for it.
+// fail is told why etcd is over.
 func (s *server) fail(err error) {
 	s.mu.Lock()
 	first := s.err == nil && !s.stopping
@@ -175,19 +178,23 @@ func (s *server) fail(err error) {
 	s.fatal(err)
 	s.gate.shut()
 	if etcd != nil {
-		closeListeners(etcd)
-		go etcd.Close()
+		tearDown(etcd)
 	}
 }
 
-// closeListeners lets others see at once that nobody is there.
-func closeListeners(etcd *embed.Etcd) {
+// tearDown closes what is left of an etcd that failed: its listeners first, so that others see at once that nobody is there. The rest
+// may hang, or panic where it meets what the failure left behind.
+func tearDown(etcd *embed.Etcd) {
 	for _, l := range etcd.Clients {
 		l.Close()
 	}
 	for _, p := range etcd.Peers {
 		p.Close()
 	}
+	go func() {
+		defer func() { _ = recover() }()
+		etcd.Close()
+	}()
 }
 
 // running is the etcd that runs; nil if none does.
