@@ -28,7 +28,8 @@ func (l local) Get(ctx context.Context, k key.Key) (register.Record, io.ReadSeek
 }
 
 func (l local) State() peer.State {
-	return peer.State{Ready: l.node.ready() == nil, Epoch: l.node.table().Epoch, Clock: l.Replica.Status().Clock}
+	name, ready := l.node.scraped()
+	return peer.State{Name: name, Ready: ready, Epoch: l.node.table().Epoch, Clock: l.Replica.Status().Clock}
 }
 
 func (l local) Table() []byte {

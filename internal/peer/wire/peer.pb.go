@@ -293,6 +293,7 @@ type State struct {
 	Ready         bool                   `protobuf:"varint,1,opt,name=ready,proto3" json:"ready,omitempty"`
 	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`  // of its ring table
 	Clock         uint64                 `protobuf:"fixed64,3,opt,name=clock,proto3" json:"clock,omitempty"` // hybrid
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`     // of the state, for people
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -346,6 +347,13 @@ func (x *State) GetClock() uint64 {
 		return x.Clock
 	}
 	return 0
+}
+
+func (x *State) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
 }
 
 type Beat struct {
@@ -1698,11 +1706,12 @@ const file_internal_peer_wire_peer_proto_rawDesc = "" +
 	"\arelease\x18\x06 \x01(\tR\arelease\x12\x0e\n" +
 	"\x02to\x18\a \x01(\rR\x02to\x12\x19\n" +
 	"\bto_start\x18\b \x01(\x06R\atoStart\x12.\n" +
-	"\x05state\x18\t \x01(\v2\x18.estorajed.peer.v1.StateR\x05state\"I\n" +
+	"\x05state\x18\t \x01(\v2\x18.estorajed.peer.v1.StateR\x05state\"]\n" +
 	"\x05State\x12\x14\n" +
 	"\x05ready\x18\x01 \x01(\bR\x05ready\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
-	"\x05clock\x18\x03 \x01(\x06R\x05clock\"d\n" +
+	"\x05clock\x18\x03 \x01(\x06R\x05clock\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\"d\n" +
 	"\x04Beat\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12.\n" +
 	"\x05state\x18\x02 \x01(\v2\x18.estorajed.peer.v1.StateR\x05state\x12\x14\n" +
