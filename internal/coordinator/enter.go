@@ -176,7 +176,7 @@ func (p *passage) here(ctx context.Context) {
 // there hands the write to another node and waits for its report, for a while. It is not called back if ctx ends meanwhile: nobody could
 // tell whether that came in time.
 func (p *passage) there(ctx context.Context, to ring.NodeID) {
-	patience := min(turnPatience, time.Until(p.until))
+	patience := max(min(turnPatience, time.Until(p.until)), time.Millisecond) // 0 would be for ever
 	turn, entry := p.Hand(register.LastBallot(p.now.Time.Add(patience)))
 	order := register.Order{Entry: entry, Change: p.change, Value: p.value, Clock: p.now.Time}
 	peer := p.peer(to)

@@ -191,15 +191,17 @@ func (n *Node) Run(ctx context.Context) error {
 		n.drain(serving)
 		endServing()
 	})
+	answered := make(chan struct{}) // closed when no client's request is under way any more
 	var work errgroup.Group
 	work.Go(func() error {
+		defer close(answered)
 		defer giveUp()
 		defer endServing()
 		return n.server.Serve(serving, n.listener)
 	})
 	work.Go(func() error {
 		defer giveUp()
-		return n.work(running, serving, giveUp)
+		return n.work(running, answered, giveUp)
 	})
 	err := work.Wait()
 	endServing()
@@ -222,10 +224,9 @@ func (n *Node) drain(serving context.Context) {
 	n.state.Store(telemetry.StateStopping)
 }
 
-// work runs everything below the API, until serving ends and what had begun is answered. running ends before serving does. A part that ends
-// by itself, with an error, ends the node.
-func (n *Node) work(running, serving context.Context, giveUp func()) error {
-	below, endBelow := context.WithCancel(context.WithoutCancel(serving)) // of what outlives the API
+// work runs everything below the API, until all clients are answered. A part that ends by itself, with an error, ends the node.
+func (n *Node) work(running context.Context, answered <-chan struct{}, giveUp func()) error {
+	below, endBelow := context.WithCancel(context.WithoutCancel(running)) // of what outlives the API
 	defer endBelow()
 	var group errgroup.Group
 	defer n.leave()
@@ -264,11 +265,11 @@ func (n *Node) work(running, serving context.Context, giveUp func()) error {
 			n.config.Serving()
 		}
 	}
-	<-serving.Done()
+	<-answered
+	endWire() // what peers have begun here is answered, too, and nothing new is taken
+	err := peers.Wait()
 	parts.coord.Wait()
 	n.errands.Wait()
-	endWire()
-	err := peers.Wait()
 	parts.peers.Close()
 	endBelow()
 	err = errors.Join(err, group.Wait())

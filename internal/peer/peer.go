@@ -48,6 +48,7 @@ type Config struct {
 	Start   uint64 // this life of the node
 	// Address is where another member listens for its peers. It is asked anew for each connection, to or from that member.
 	Address func(node ring.NodeID) (hostPort string, known bool)
+	Started func(node ring.NodeID) uint64 // the latest life of a member that is known; may be nil
 	Local   Local
 	Heard   func(clock register.Time) // of another node's State: clocks that stay together let no order run out on its way; may be nil
 	Events  Events

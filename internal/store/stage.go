@@ -161,6 +161,10 @@ func (s *Store) settleBytes(ctx context.Context, it *item) error {
 			return err
 		}
 	}
+	if st.length != it.rec.Value.Length || st.sum != it.rec.Value.Sum { // what came here is not what the writer sent
+		st.file.Close()
+		return errors.Join(register.ErrNoBytes, s.removeFile(uploadPath(it.rec.Value.Stage)))
+	}
 	it.kind = entryStaged
 	upload := uploadPath(it.rec.Value.Stage)
 	it.rec.Value.Stage = it.rec.Ballot
