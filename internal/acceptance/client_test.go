@@ -3,11 +3,14 @@ package acceptance
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -103,3 +106,22 @@ func (a answer) traceID() string {
 
 // untouched tells whether a failed write says that it changed nothing. It is then held to that.
 func (a answer) untouched() bool { return bytes.Contains(a.body, []byte("nothing was ")) }
+
+var digits = regexp.MustCompile("[0-9]+")
+
+// causeOf names why a request did not succeed, so that it can be counted by that; "" if it did.
+func causeOf(got answer, err error) string {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time"
+	case err != nil:
+		return "connection broken"
+	case got.status < http.StatusInternalServerError && got.status != http.StatusTooManyRequests:
+		return ""
+	}
+	said, _, _ := strings.Cut(string(got.body), ";")
+	said = digits.ReplaceAllString(strings.TrimPrefix(said, `{"error":"`), "#")
+	return fmt.Sprintf("%d %.100s", got.status, said)
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -161,4 +162,17 @@ func (c crew) holders(i int, key string) (names []string) {
 		names = append(names, r.Name)
 	}
 	return names
+}
+
+// outside is the index of the first node that does not hold the key.
+func (c crew) outside(key string) int {
+	c.t.Helper()
+	holders := c.holders(0, key)
+	for i := range c.Nodes {
+		if !slices.Contains(holders, NodeName(i)) {
+			return i
+		}
+	}
+	c.t.Fatalf("all nodes hold %q", key)
+	return 0
 }

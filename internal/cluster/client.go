@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 )
@@ -54,19 +55,22 @@ func asking(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(clientv3.WithRequireLeader(ctx), askLimit)
 }
 
-// readBoard reads, linearizably, all that is agreed upon.
-func readBoard(ctx context.Context, etcd *clientv3.Client) (b board, revision int64, err error) {
+// read reads, linearizably, all that is agreed upon. The header tells of which etcd, and at which revision.
+func (c *Cluster) read(ctx context.Context, etcd *clientv3.Client) (board, *pb.ResponseHeader, error) {
 	ctx, cancel := asking(ctx)
 	defer cancel()
 	r, err := etcd.Get(ctx, agreed, clientv3.WithPrefix())
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
-	b = board{}
+	if err := c.sight.check(r.Header.ClusterId); err != nil {
+		return nil, nil, err
+	}
+	b := board{}
 	for _, kv := range r.Kvs {
 		b[string(kv.Key)] = kv
 	}
-	return b, r.Header.Revision, nil
+	return b, r.Header, nil
 }
 
 // unreachable says, for people, that etcd does not answer, and which voters do.

@@ -22,7 +22,7 @@ import (
 // TestMain lets more tests run at once than there are processors: most of the time they wait for an election, or for nothing to come.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil {
+	if err := flag.Set("test.parallel", "12"); err != nil {
 		panic(err)
 	}
 	m.Run()
@@ -86,6 +86,11 @@ func newNodes(t *testing.T, n int) []*node {
 		}
 	}
 	t.Cleanup(func() {
+		for _, n := range nodes {
+			if t.Failed() && n.running != nil {
+				t.Logf("%s: %q, %+v", n.name, n.running.Waiting(), n.running.Status())
+			}
+		}
 		var all sync.WaitGroup
 		for _, n := range nodes {
 			all.Go(n.stop)
@@ -225,6 +230,7 @@ func connected(t *testing.T, nodes ...*node) {
 }
 
 func TestAClusterForms(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ nodes, voters int }{{1, 1}, {2, 2}, {3, 3}, {5, 5}, {7, 5}} {
 		t.Run(strconv.Itoa(tc.nodes), func(t *testing.T) {
 			t.Parallel()

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/estorajed/estorajed/internal/ring"
@@ -34,6 +33,7 @@ func (c *Cluster) Form(ctx context.Context) (View, Member, error) {
 		if len(c.sight.urls()) == 0 {
 			c.findVoters(ctx, asker)
 		}
+		c.recognizeOwn()
 		c.sight.look(ctx)
 		view, self, err := c.join(ctx)
 		var refusal *RefusalError
@@ -75,10 +75,13 @@ func (c *Cluster) join(ctx context.Context) (View, Member, error) {
 	if err != nil {
 		return View{}, Member{}, err
 	}
-	b, _, err := readBoard(ctx, etcd)
+	b, at, err := c.read(ctx, etcd)
 	if err != nil {
 		c.wait("waiting for %s", c.unreachable(err))
 		return View{}, Member{}, err
+	}
+	if b[settingsKey] != nil && c.accept(b) == nil {
+		c.sight.recognize(at.ClusterId)
 	}
 	for _, step := range []func(context.Context, *clientv3.Client, board) (bool, error){c.agree, c.register, c.plan} {
 		changed, err := step(ctx, etcd, b)
@@ -86,7 +89,7 @@ func (c *Cluster) join(ctx context.Context) (View, Member, error) {
 			return View{}, Member{}, err
 		}
 		if changed {
-			if b, _, err = readBoard(ctx, etcd); err != nil {
+			if b, _, err = c.read(ctx, etcd); err != nil {
 				return View{}, Member{}, err
 			}
 		}
@@ -150,7 +153,7 @@ func (c *Cluster) register(ctx context.Context, etcd *clientv3.Client, b board) 
 		return false, err
 	}
 	if kv != nil {
-		return c.renew(ctx, etcd, old, kv)
+		return c.renew(ctx, etcd, b, old)
 	}
 	last := b[numberKey]
 	if last == nil {
@@ -168,7 +171,7 @@ func (c *Cluster) register(ctx context.Context, etcd *clientv3.Client, b board) 
 	ctx, cancel := asking(ctx)
 	defer cancel()
 	key := memberPrefix + self.Name
-	_, err = etcd.Txn(ctx).If(unchanged(last), absent(key)).Then(
+	_, err = etcd.Txn(ctx).If(b.same(settingsKey), b.same(numberKey), absent(key)).Then(
 		clientv3.OpPut(numberKey, strconv.FormatUint(number, 10)),
 		clientv3.OpPut(key, encoded(self)),
 	).Commit()
@@ -176,14 +179,18 @@ func (c *Cluster) register(ctx context.Context, etcd *clientv3.Client, b board) 
 }
 
 // renew brings this node's registration up to date: where it is, what it runs, and that it was started.
-func (c *Cluster) renew(ctx context.Context, etcd *clientv3.Client, old Member, kv *mvccpb.KeyValue) (changed bool, err error) {
+func (c *Cluster) renew(ctx context.Context, etcd *clientv3.Client, b board, old Member) (changed bool, err error) {
 	self, err := old.renewed(c.config.Self)
 	if err != nil || self == old {
 		return false, err
 	}
 	ctx, cancel := asking(ctx)
 	defer cancel()
-	_, err = etcd.Txn(ctx).If(unchanged(kv)).Then(clientv3.OpPut(string(kv.Key), encoded(self))).Commit()
+	key := memberPrefix + self.Name
+	r, err := etcd.Txn(ctx).If(b.same(settingsKey), b.same(key)).Then(clientv3.OpPut(key, encoded(self))).Commit()
+	if err == nil && !r.Succeeded {
+		err = errRaced
+	}
 	return true, err
 }
 
@@ -231,10 +238,22 @@ func (c *Cluster) plan(ctx context.Context, etcd *clientv3.Client, b board) (cha
 	}
 	ctx, cancel := asking(ctx)
 	defer cancel()
-	_, err = etcd.Txn(ctx).If(absent(tableKey)).Then(clientv3.OpPut(tableKey, string(value))).Commit()
+	_, err = etcd.Txn(ctx).If(b.same(settingsKey), absent(tableKey)).Then(clientv3.OpPut(tableKey, string(value))).Commit()
 	return true, err
 }
 
-func unchanged(kv *mvccpb.KeyValue) clientv3.Cmp {
-	return clientv3.Compare(clientv3.ModRevision(string(kv.Key)), "=", kv.ModRevision)
+// same holds a transaction to what was read. The settings are part of every such condition: they hold the cluster's id, so that nothing
+// is written into another cluster's etcd that has come to stand where a voter was.
+func (b board) same(key string) clientv3.Cmp {
+	kv := b[key]
+	switch {
+	case kv == nil:
+		return absent(key)
+	case key == settingsKey:
+		return clientv3.Compare(clientv3.Value(key), "=", string(kv.Value))
+	}
+	return clientv3.Compare(clientv3.ModRevision(key), "=", kv.ModRevision)
 }
+
+// errRaced: what was read has changed before it could be acted upon.
+var errRaced = errors.New("etcd changed meanwhile")

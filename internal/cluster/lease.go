@@ -12,8 +12,10 @@ import (
 // leaseTime is after how long without a word a node's sign of life goes away by itself. An election of etcd's must fit into it.
 const leaseTime = 10 * time.Second
 
-// revokeTimeout bounds the goodbye.
-const revokeTimeout = time.Second
+const (
+	leasePause    = time.Second // between attempts
+	revokeTimeout = time.Second // for the goodbye
+)
 
 // stayAlive keeps a sign of life in etcd, bound to a lease.
 func (c *Cluster) stayAlive(ctx context.Context) error {
@@ -22,8 +24,10 @@ func (c *Cluster) stayAlive(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		c.leaseLost(err)
-		if pause(ctx, retryPauseMax) != nil {
+		if !errors.Is(err, errNobody) {
+			c.leaseLost(err)
+		}
+		if pause(ctx, leasePause) != nil {
 			return nil
 		}
 	}
@@ -31,19 +35,27 @@ func (c *Cluster) stayAlive(ctx context.Context) error {
 
 // holdLease takes a lease and keeps it until it is lost, or ctx ends; then it gives it back, so that nobody has to wait for its end.
 func (c *Cluster) holdLease(ctx context.Context) error {
+	if !c.sight.recognized() {
+		return errNobody
+	}
 	etcd, err := c.etcd()
 	if err != nil {
 		return err
 	}
+	renewing, stop := context.WithCancel(ctx)
+	defer stop()
 	id, err := c.sign(ctx, etcd)
 	if err != nil {
 		return err
 	}
-	renewals, err := etcd.KeepAlive(clientv3.WithRequireLeader(ctx), id)
+	renewals, err := etcd.KeepAlive(clientv3.WithRequireLeader(renewing), id)
 	if err != nil {
 		return err
 	}
 	for r := range renewals {
+		if err := c.sight.check(r.ClusterId); err != nil {
+			return err
+		}
 		c.leaseHeld(time.Now().Add(time.Duration(r.TTL) * time.Second))
 	}
 	if ctx.Err() != nil {
@@ -63,8 +75,11 @@ func (c *Cluster) sign(ctx context.Context, etcd *clientv3.Client) (clientv3.Lea
 	if err != nil {
 		return 0, err
 	}
-	_, err = etcd.Put(ctx, alivePrefix+c.config.Name, strconv.FormatUint(c.config.Self.Start, 10), clientv3.WithLease(lease.ID))
+	r, err := etcd.Put(ctx, alivePrefix+c.config.Name, strconv.FormatUint(c.config.Self.Start, 10), clientv3.WithLease(lease.ID))
 	if err != nil {
+		return 0, err
+	}
+	if err := errors.Join(c.sight.check(lease.ClusterId), c.sight.check(r.Header.ClusterId)); err != nil {
 		return 0, err
 	}
 	c.leaseHeld(time.Now().Add(leaseTime))

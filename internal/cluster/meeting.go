@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -41,10 +42,14 @@ type etcdMember struct {
 type answer struct {
 	newcomer *introduction
 	members  []etcdMember
+	cluster  uint64 // etcd's id of it
 }
 
-// membersPath is where both are found.
-const membersPath = "/members"
+// membersPath is where both are found, and clusterHeader tells of which cluster an etcd is, in hexadecimal digits.
+const (
+	membersPath   = "/members"
+	clusterHeader = "X-Etcd-Cluster-Id"
+)
 
 // ask asks one voter.
 func ask(ctx context.Context, client *http.Client, peerURL string) (answer, error) {
@@ -66,7 +71,9 @@ func ask(ctx context.Context, client *http.Client, peerURL string) (answer, erro
 	if response.StatusCode != http.StatusOK {
 		return answer{}, fmt.Errorf("it answers %s", response.Status)
 	}
-	return understood(body)
+	a, err := understood(body)
+	a.cluster, _ = strconv.ParseUint(response.Header.Get(clusterHeader), 16, 64) // a newcomer has none
+	return a, err
 }
 
 func understood(body []byte) (a answer, err error) {

@@ -33,6 +33,7 @@ func (n *node) wiped() {
 }
 
 func TestAWipedNodeIsRefused(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		which int

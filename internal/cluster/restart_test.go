@@ -51,6 +51,7 @@ func etcd(t *testing.T, nodes []*node) *clientv3.Client {
 }
 
 func TestNothingIsLostByRestarts(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 2, 3} {
 		t.Run(strconv.Itoa(n), func(t *testing.T) {
 			t.Parallel()
@@ -203,6 +204,7 @@ func TestTheOthersGoOnWithoutAVoter(t *testing.T) {
 }
 
 func TestAVoterMayMove(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{2, 3} {
 		t.Run(strconv.Itoa(n), func(t *testing.T) {
 			t.Parallel()
@@ -244,6 +246,41 @@ func TestAVoterMayMove(t *testing.T) {
 				return false
 			})
 		})
+	}
+}
+
+func TestAnotherClustersEtcdAtAVotersAddressIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	nodes := running(t, 3)
+	nodes[1].stop()
+	stranger := newNodes(t, 1)[0] // a new cluster of one node, in the place of node_2
+	stranger.host = nodes[1].host
+	stranger.config.Wanted.Cluster = strings.Repeat("e", 32)
+	stranger.config.Bind, stranger.config.Host = nodes[1].host, nodes[1].host
+	stranger.config.ClientPort, stranger.config.PeerPort = nodes[1].config.ClientPort, nodes[1].config.PeerPort
+	found(t, []*node{stranger})
+	stranger.run()
+	connected(t, stranger)
+
+	nodes[0].stop()
+	nodes[0].restart()
+	for _, n := range []*node{nodes[0], nodes[2]} {
+		until(t, n.name+" sees its own cluster's changes", func() bool {
+			v, _ := n.last()
+			return len(v.Members) == 3 && v.Members[nodes[0].self.Node-1].Start == 2
+		})
+		until(t, n.name+" sees two voters well", func() bool {
+			well := ""
+			for _, v := range n.running.Status().Voters {
+				if v.Healthy {
+					well += v.Name
+				}
+			}
+			return well == "node_1node_3" && n.running.Status().Connected
+		})
+	}
+	if v, _ := stranger.last(); len(v.Members) != 1 {
+		t.Errorf("the stranger has %d members", len(v.Members))
 	}
 }
 

@@ -45,7 +45,6 @@ type server struct {
 
 	gate    *gate
 	started chan struct{} // closed when the attempt to start is over
-	closed  sync.Once     // a second Close of an etcd would panic
 
 	mu       sync.Mutex // guards the fields below; never held while etcd is called
 	etcd     *embed.Etcd
@@ -133,10 +132,13 @@ func (s *server) start() {
 func (s *server) took(etcd *embed.Etcd) {
 	s.mu.Lock()
 	s.etcd = etcd
-	over := s.err != nil || s.stopping
+	failed, stopping := s.err != nil, s.stopping
 	s.mu.Unlock()
-	if over {
-		go s.closeOnce(etcd)
+	switch {
+	case failed: // while it was started
+		tearDown(etcd)
+		return
+	case stopping: // stop waits for it
 		return
 	}
 	go func() {
@@ -161,7 +163,7 @@ func (s *server) collect() {
 	}
 }
 
-// fail is told why etcd is over. What is left of it is torn down aside: it may hang for ever, and nobody waits for it.
+// fail is told why etcd is over.
 func (s *server) fail(err error) {
 	s.mu.Lock()
 	first := s.err == nil && !s.stopping
@@ -176,22 +178,23 @@ func (s *server) fail(err error) {
 	s.fatal(err)
 	s.gate.shut()
 	if etcd != nil {
-		closeListeners(etcd)
-		go s.closeOnce(etcd)
+		tearDown(etcd)
 	}
 }
 
-// closeOnce closes etcd for whoever comes first; others wait until that is over.
-func (s *server) closeOnce(etcd *embed.Etcd) { s.closed.Do(etcd.Close) }
-
-// closeListeners lets others see at once that nobody is there.
-func closeListeners(etcd *embed.Etcd) {
+// tearDown closes what is left of an etcd that failed: its listeners first, so that others see at once that nobody is there. The rest
+// may hang, or panic where it meets what the failure left behind.
+func tearDown(etcd *embed.Etcd) {
 	for _, l := range etcd.Clients {
 		l.Close()
 	}
 	for _, p := range etcd.Peers {
 		p.Close()
 	}
+	go func() {
+		defer func() { _ = recover() }()
+		etcd.Close()
+	}()
 }
 
 // running is the etcd that runs; nil if none does.
@@ -260,7 +263,7 @@ func (s *server) shut(etcd *embed.Etcd) {
 	if within(requestLimit, s.gate.shut()) {
 		etcd.Server.HardStop() // nobody is inside who could miss it
 	}
-	s.closeOnce(etcd)
+	etcd.Close()
 }
 
 // within waits for done, but not for longer than limit.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -29,6 +30,8 @@ type Voter struct {
 	URL     string // for clients; "" until it has voted
 	Healthy bool   // it answers, and knows a leader
 	Leader  bool
+
+	foreign bool // it answers, as an etcd of another cluster
 }
 
 // A sight is what was seen of the voters when they were last looked at.
@@ -36,6 +39,7 @@ type sight struct {
 	mu       sync.Mutex
 	conns    map[string]*grpc.ClientConn // by URL; only for those in voters
 	voters   []Voter                     // by name
+	cluster  uint64                      // etcd's id of it; 0 until one was found to be the right one
 	term     uint64
 	revision int64
 	size     int64 // of etcd's file, in bytes; this node's own if it votes
@@ -104,10 +108,36 @@ func (s *sight) hasLeader() bool {
 	return slices.ContainsFunc(s.all(), func(v Voter) bool { return v.Healthy })
 }
 
+// recognize notes the id of the right etcd: where a voter was, another cluster's may be started.
+func (s *sight) recognize(cluster uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cluster = cluster
+}
+
+func (s *sight) recognized() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cluster != 0
+}
+
+// errOther is the answer of an etcd that has nothing to do with this cluster.
+var errOther = errors.New("another cluster's etcd answers at the address of a voter")
+
+// check tells whether an answer is from the right etcd, once that is known.
+func (s *sight) check(cluster uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cluster != 0 && s.cluster != cluster {
+		return errOther
+	}
+	return nil
+}
+
 // urls are where the voters can be reached.
 func (s *sight) urls() (list []string) {
 	for _, v := range s.all() {
-		if v.URL != "" {
+		if v.URL != "" && !v.foreign {
 			list = append(list, v.URL)
 		}
 	}
@@ -151,17 +181,19 @@ func (s *sight) lookAt(ctx context.Context, url string) (*pb.StatusResponse, *pb
 	return status, list
 }
 
-// note takes down what was seen. The list of voters is that of the one with a leader that is furthest ahead.
+// note takes down what was seen. The list of voters is that of the one with a leader that is furthest ahead, once it is sure that it is
+// of the right etcd.
 func (s *sight) note(voters []Voter, seen []*pb.StatusResponse, lists []*pb.MemberListResponse) {
 	best := -1
 	for i, at := range seen {
-		voters[i].Healthy = at != nil && at.Leader != 0
+		voters[i].foreign = at != nil && s.check(at.Header.ClusterId) != nil
+		voters[i].Healthy = at != nil && at.Leader != 0 && !voters[i].foreign
 		voters[i].Leader = voters[i].Healthy && at.Leader == at.Header.MemberId
 		if voters[i].Healthy && (best < 0 || at.RaftAppliedIndex > seen[best].RaftAppliedIndex) {
 			best = i
 		}
 	}
-	if best >= 0 {
+	if best >= 0 && s.recognized() {
 		voters = relisted(voters, lists[best])
 	}
 	s.mu.Lock()
@@ -190,7 +222,7 @@ func relisted(voters []Voter, list *pb.MemberListResponse) (next []Voter) {
 		}
 		for _, old := range voters {
 			if old.URL == v.URL && v.URL != "" {
-				v.Healthy, v.Leader = old.Healthy, old.Leader
+				v.Healthy, v.Leader, v.foreign = old.Healthy, old.Leader, old.foreign
 			}
 		}
 		next = append(next, v)
@@ -199,22 +231,21 @@ func relisted(voters []Voter, list *pb.MemberListResponse) (next []Voter) {
 	return next
 }
 
-// discover asks the voters of -initialCluster where their etcd serves clients.
+// discover asks the voters of -initialCluster where etcds serve clients, and adds what it did not know. Which of them are other clusters'
+// is found out by asking them.
 func (c *Cluster) discover(ctx context.Context, asker *http.Client) {
+	found := c.sight.all()
 	for _, v := range c.voters {
 		a, err := ask(ctx, asker, v.peerURL())
-		if err != nil {
+		if err != nil || c.sight.check(a.cluster) != nil {
 			continue
 		}
-		var found []Voter
 		for _, m := range a.members {
-			if len(m.ClientURLs) > 0 && !m.Learner {
+			known := func(v Voter) bool { return len(m.ClientURLs) > 0 && v.URL == m.ClientURLs[0] }
+			if len(m.ClientURLs) > 0 && !m.Learner && !slices.ContainsFunc(found, known) {
 				found = append(found, Voter{Name: m.Name, URL: m.ClientURLs[0]})
 			}
 		}
-		if len(found) > 0 {
-			c.sight.expect(found)
-			return
-		}
 	}
+	c.sight.expect(found)
 }

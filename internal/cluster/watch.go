@@ -45,6 +45,7 @@ func (c *Cluster) remembered() (list []Voter) {
 func (c *Cluster) keepLooking(ctx context.Context) error {
 	asker := newAsker()
 	for {
+		c.recognizeOwn()
 		c.sight.look(ctx)
 		if !c.sight.hasLeader() {
 			c.discover(ctx, asker) // they may have moved
@@ -55,6 +56,13 @@ func (c *Cluster) keepLooking(ctx context.Context) error {
 		if pause(ctx, lookPeriod) != nil {
 			return nil
 		}
+	}
+}
+
+// recognizeOwn knows the right etcd by the one inside this node, if it runs: its files say what it is, whoever answers.
+func (c *Cluster) recognizeOwn() {
+	if running := c.server.running(); running != nil {
+		c.sight.recognize(uint64(running.Server.Cluster().ID()))
 	}
 }
 
@@ -91,14 +99,17 @@ func (c *Cluster) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b, revision, err := readBoard(ctx, etcd)
+	b, at, err := c.read(ctx, etcd)
 	if err != nil {
 		return err
 	}
-	if changed, err := c.confirm(ctx, etcd, b); err != nil {
+	changed, err := c.confirm(ctx, etcd, b)
+	if err != nil {
 		return err
-	} else if changed {
-		if b, revision, err = readBoard(ctx, etcd); err != nil {
+	}
+	c.sight.recognize(at.ClusterId)
+	if changed {
+		if b, at, err = c.read(ctx, etcd); err != nil {
 			return err
 		}
 	}
@@ -108,9 +119,12 @@ func (c *Cluster) session(ctx context.Context) error {
 	c.connected()
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), watchPeriod)
 	defer cancel()
-	for r := range etcd.Watch(ctx, agreed, clientv3.WithPrefix(), clientv3.WithRev(revision+1)) {
+	for r := range etcd.Watch(ctx, agreed, clientv3.WithPrefix(), clientv3.WithRev(at.Revision+1)) {
 		if err := r.Err(); err != nil {
 			return fmt.Errorf("watch: %w", err)
+		}
+		if err := c.sight.check(r.Header.ClusterId); err != nil {
+			return err
 		}
 		for _, e := range r.Events {
 			b.change(e)
@@ -155,11 +169,14 @@ func (b board) change(e *clientv3.Event) {
 // confirm makes sure that this is the cluster that the node remembers, and that its registration there is its own and up to date.
 func (c *Cluster) confirm(ctx context.Context, etcd *clientv3.Client, b board) (changed bool, err error) {
 	s, err := b.settings()
+	if errors.Is(err, errIncomplete) {
+		return false, errOther // it has none
+	}
 	if err != nil {
 		return false, err
 	}
 	if known := c.view(); known.Settings != s {
-		return false, refuse("etcd holds the settings of another cluster: %s, not %s: look at -initialCluster and the -etcd-client-port of each node", s.Cluster, known.Settings.Cluster)
+		return false, errOther
 	}
 	old, kv, err := b.member(c.config.Name)
 	if err != nil {
@@ -168,7 +185,7 @@ func (c *Cluster) confirm(ctx context.Context, etcd *clientv3.Client, b board) (
 	if kv == nil {
 		return false, fmt.Errorf("%s is not registered any more", c.config.Name)
 	}
-	return c.renew(ctx, etcd, old, kv)
+	return c.renew(ctx, etcd, b, old)
 }
 
 // show adopts a view that is new, and tells of it. A table never goes back: whoever lost its newest, in etcd, is in trouble enough.

@@ -77,7 +77,7 @@ func (n *Node) build(view *cluster.View) (err error) {
 	})
 	p.peers = peer.New(peer.Config{
 		Cluster: view.Settings.Cluster, Node: n.identity.Node, Name: n.identity.Name, Version: n.config.Version, Start: n.identity.Start,
-		Address: n.peerAddress, Local: o.Local(local{p.replica, p.coord, n}), Events: o.PeerEvents(), Inject: observe.Inject, Extract: o.Extract,
+		Address: n.peerAddress, Local: o.Local(local{p.replica, p.coord, n}), Heard: n.heard, Events: o.PeerEvents(), Inject: observe.Inject, Extract: o.Extract,
 	})
 	o.Scrape(observe.Status{
 		Store: p.store.Status, Replica: p.replica.Status, Coordinator: p.coord.Status, Cluster: n.cluster.Status, Peers: p.peers.Status,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/estorajed/estorajed/internal/cluster"
@@ -29,7 +30,24 @@ func (n *Node) recall() (*cluster.View, error) {
 			n.identity.Cluster, viewName, known.Settings.Cluster,
 		)}
 	}
-	return known, nil
+	return known, n.compare(known)
+}
+
+// compare holds -initialCluster against the cluster that the directory belongs to. Names that have gone missing from the list are of no
+// consequence; a new one would wait for ever.
+func (n *Node) compare(known *cluster.View) error {
+	for _, i := range n.config.InitialCluster {
+		if !slices.ContainsFunc(known.Members, func(m cluster.Member) bool { return m.Name == i.Name }) {
+			return &DirectoryError{n.config.Directory.Path, fmt.Sprintf(
+				"is of a cluster without %q, which -initialCluster names: a cluster that is formed cannot take in nodes yet, so leave that name out, or give empty directories to all",
+				i.Name,
+			)}
+		}
+	}
+	if given := len(n.config.InitialCluster); given > 0 && given < len(known.Members) {
+		n.logger.Warn("-initialCluster names fewer nodes than the cluster has; it goes by what its directory says", "given", given, "members", len(known.Members))
+	}
+	return nil
 }
 
 func (n *Node) startCluster(ctx context.Context, known *cluster.View) (*cluster.Cluster, error) {

@@ -49,6 +49,7 @@ type Config struct {
 
 	Metrics *telemetry.Metrics
 	Logger  hclog.Logger
+	Serving func() // told once, when the node takes requests; may be nil
 }
 
 // A Node is one running node. Open makes it, Run serves it.
@@ -197,11 +198,8 @@ func (n *Node) Run(ctx context.Context) error {
 		return n.server.Serve(serving, n.listener)
 	})
 	work.Go(func() error {
-		err := n.work(running, serving)
-		if err != nil {
-			giveUp()
-		}
-		return err
+		defer giveUp()
+		return n.work(running, serving, giveUp)
 	})
 	err := work.Wait()
 	endServing()
@@ -224,8 +222,9 @@ func (n *Node) drain(serving context.Context) {
 	n.state.Store(telemetry.StateStopping)
 }
 
-// work runs everything below the API, until serving ends and what had begun is answered. running ends before serving does.
-func (n *Node) work(running, serving context.Context) error {
+// work runs everything below the API, until serving ends and what had begun is answered. running ends before serving does. A part that ends
+// by itself, with an error, ends the node.
+func (n *Node) work(running, serving context.Context, giveUp func()) error {
 	below, endBelow := context.WithCancel(context.WithoutCancel(serving)) // of what outlives the API
 	defer endBelow()
 	var group errgroup.Group
@@ -238,20 +237,36 @@ func (n *Node) work(running, serving context.Context) error {
 			return err
 		}
 	}
-	group.Go(func() error { return n.cluster.Run(below) })
 	parts := n.parts.Load()
-	group.Go(func() error { return parts.store.Run(below) })
-	group.Go(func() error { return parts.replica.Run(below) })
+	for _, run := range []func(context.Context) error{n.cluster.Run, parts.store.Run, parts.replica.Run} {
+		group.Go(func() error {
+			err := run(below)
+			if err != nil {
+				giveUp()
+			}
+			return err
+		})
+	}
 	wire, endWire := context.WithCancel(below)
 	defer endWire()
 	var peers errgroup.Group
-	peers.Go(func() error { return parts.peers.Serve(wire, n.peerListener) })
+	peers.Go(func() error {
+		err := parts.peers.Serve(wire, n.peerListener)
+		if err != nil {
+			giveUp()
+		}
+		return err
+	})
 	n.meet(running)
 	if n.state.CompareAndSwap(telemetry.StateStarting, telemetry.StateServing) {
-		n.logger.Info("serving", "name", n.identity.Name, "address", n.Address(), "node", n.identity.Node.String(), "epoch", n.table().Epoch)
+		n.logger.Info("serving", "name", n.identity.Name, "address", n.Address(), "number", int(n.identity.Node), "epoch", n.table().Epoch)
+		if n.config.Serving != nil {
+			n.config.Serving()
+		}
 	}
 	<-serving.Done()
 	parts.coord.Wait()
+	n.errands.Wait()
 	endWire()
 	err := peers.Wait()
 	parts.peers.Close()

@@ -17,8 +17,10 @@ import (
 
 // A State is how a node stands at the moment; every heartbeat tells it.
 type State struct {
-	Ready bool   // it takes requests
-	Epoch uint64 // of its ring table
+	Ready bool          // it takes requests
+	Epoch uint64        // of its ring table
+	Clock register.Time // its hybrid clock
+	Name  string        // of the state, for people
 }
 
 // Local is what this node answers its peers with. It is safe for concurrent use.
@@ -47,6 +49,7 @@ type Config struct {
 	// Address is where another member listens for its peers. It is asked anew for each connection, to or from that member.
 	Address func(node ring.NodeID) (hostPort string, known bool)
 	Local   Local
+	Heard   func(clock register.Time) // of another node's State: clocks that stay together let no order run out on its way; may be nil
 	Events  Events
 	// Inject writes down the trace that ctx belongs to, "" if nobody keeps it; Extract takes it up at the other end. Both may be nil.
 	Inject  func(ctx context.Context) string
@@ -123,6 +126,7 @@ type Status struct {
 	Node    ring.NodeID
 	Up      bool          // a session stands
 	Ready   bool          // as it says; false while it is not up
+	State   string        // as it says, for people; "" while it is not up
 	Epoch   uint64        // of its ring table, as it last said
 	Start   uint64        // of the life that is, or was, talked to
 	Release string        // what it runs
@@ -203,7 +207,7 @@ func (p *Peer) status() Status {
 	}
 	if on := st.session; on != nil {
 		state := on.state()
-		s.Up, s.Ready, s.Epoch, s.RTT = true, state.Ready, state.Epoch, time.Duration(on.rtt.Load())
+		s.Up, s.Ready, s.State, s.Epoch, s.RTT = true, state.Ready, state.Name, state.Epoch, time.Duration(on.rtt.Load())
 		s.Queue, _ = on.box.waiting()
 		s.Pending, s.Streams = on.underWay()
 	}

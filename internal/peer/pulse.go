@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/estorajed/estorajed/internal/peer/wire"
+	"github.com/estorajed/estorajed/internal/register"
 )
 
 // sentTimes remembers when the last few heartbeats were sent, in nanoseconds, by their number.
@@ -73,15 +74,22 @@ const rttShare = 4
 // learn takes in the other node's state.
 func (s *session) learn(state *wire.State) {
 	s.ready.Store(state.GetReady())
+	s.named.Store(state.GetName())
 	s.epoch.Store(state.GetEpoch())
+	if heard := s.peer.peers.config.Heard; heard != nil && state != nil {
+		heard(register.Time(state.GetClock()))
+	}
 }
 
-func (s *session) state() State { return State{Ready: s.ready.Load(), Epoch: s.epoch.Load()} }
+func (s *session) state() State {
+	name, _ := s.named.Load().(string)
+	return State{Ready: s.ready.Load(), Epoch: s.epoch.Load(), Name: name}
+}
 
 // state is this node's, as its peers hear it.
 func (p *Peers) state() *wire.State {
 	s := p.config.Local.State()
-	return &wire.State{Ready: s.Ready, Epoch: s.Epoch}
+	return &wire.State{Ready: s.Ready, Epoch: s.Epoch, Clock: uint64(s.Clock), Name: s.Name}
 }
 
 // Pulse answers another node's heartbeats. It ends when the other node has heard, on its other stream, that this one stops.

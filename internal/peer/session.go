@@ -31,6 +31,7 @@ type session struct {
 
 	rtt    atomic.Int64 // nanoseconds, smoothed
 	ready  atomic.Bool
+	named  atomic.Value // string: its state
 	epoch  atomic.Uint64
 	heard  atomic.Bool // something came since the watch last looked
 	beaten sentTimes

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -182,7 +183,12 @@ func TestARestartedNodeIsUsedAgainSoon(t *testing.T) {
 }
 
 func TestHeartbeatsTellHowANodeStands(t *testing.T) {
-	server, to := pair(t, nil)
+	var clock atomic.Uint64
+	network := newNetwork(t)
+	server := network.start(network.config(2, 1))
+	hearing := network.config(1, 1)
+	hearing.Heard = func(heard register.Time) { clock.Store(uint64(heard)) }
+	to := up(t, network.start(hearing).To(2))
 	server.local.epoch.Store(7)
 	server.local.ready.Store(false)
 	eventually(t, func() error {

@@ -291,7 +291,9 @@ func (x *Hello) GetState() *State {
 type State struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ready         bool                   `protobuf:"varint,1,opt,name=ready,proto3" json:"ready,omitempty"`
-	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"` // of its ring table
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`  // of its ring table
+	Clock         uint64                 `protobuf:"fixed64,3,opt,name=clock,proto3" json:"clock,omitempty"` // hybrid
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`     // of the state, for people
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -338,6 +340,20 @@ func (x *State) GetEpoch() uint64 {
 		return x.Epoch
 	}
 	return 0
+}
+
+func (x *State) GetClock() uint64 {
+	if x != nil {
+		return x.Clock
+	}
+	return 0
+}
+
+func (x *State) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
 }
 
 type Beat struct {
@@ -1039,6 +1055,7 @@ type Report struct {
 	Sent          bool                   `protobuf:"varint,5,opt,name=sent,proto3" json:"sent,omitempty"`
 	Lost          bool                   `protobuf:"varint,6,opt,name=lost,proto3" json:"lost,omitempty"`
 	Fault         *Fault                 `protobuf:"bytes,7,opt,name=fault,proto3" json:"fault,omitempty"`
+	Clock         uint64                 `protobuf:"fixed64,8,opt,name=clock,proto3" json:"clock,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1120,6 +1137,13 @@ func (x *Report) GetFault() *Fault {
 		return x.Fault
 	}
 	return nil
+}
+
+func (x *Report) GetClock() uint64 {
+	if x != nil {
+		return x.Clock
+	}
+	return 0
 }
 
 type Copy struct {
@@ -1682,10 +1706,12 @@ const file_internal_peer_wire_peer_proto_rawDesc = "" +
 	"\arelease\x18\x06 \x01(\tR\arelease\x12\x0e\n" +
 	"\x02to\x18\a \x01(\rR\x02to\x12\x19\n" +
 	"\bto_start\x18\b \x01(\x06R\atoStart\x12.\n" +
-	"\x05state\x18\t \x01(\v2\x18.estorajed.peer.v1.StateR\x05state\"3\n" +
+	"\x05state\x18\t \x01(\v2\x18.estorajed.peer.v1.StateR\x05state\"]\n" +
 	"\x05State\x12\x14\n" +
 	"\x05ready\x18\x01 \x01(\bR\x05ready\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"d\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
+	"\x05clock\x18\x03 \x01(\x06R\x05clock\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\"d\n" +
 	"\x04Beat\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12.\n" +
 	"\x05state\x18\x02 \x01(\v2\x18.estorajed.peer.v1.StateR\x05state\x12\x14\n" +
@@ -1751,7 +1777,7 @@ const file_internal_peer_wire_peer_proto_rawDesc = "" +
 	"\x04Tags\x12\x10\n" +
 	"\x03any\x18\x01 \x01(\bR\x03any\x12\x14\n" +
 	"\x05times\x18\x02 \x03(\x06R\x05times\x12\x14\n" +
-	"\x05nodes\x18\x03 \x03(\rR\x05nodes\"\xdc\x01\n" +
+	"\x05nodes\x18\x03 \x03(\rR\x05nodes\"\xf2\x01\n" +
 	"\x06Report\x12!\n" +
 	"\fversion_time\x18\x01 \x01(\x06R\vversionTime\x12!\n" +
 	"\fversion_node\x18\x02 \x01(\rR\vversionNode\x12\x1a\n" +
@@ -1759,7 +1785,8 @@ const file_internal_peer_wire_peer_proto_rawDesc = "" +
 	"\achanged\x18\x04 \x01(\bR\achanged\x12\x12\n" +
 	"\x04sent\x18\x05 \x01(\bR\x04sent\x12\x12\n" +
 	"\x04lost\x18\x06 \x01(\bR\x04lost\x12.\n" +
-	"\x05fault\x18\a \x01(\v2\x18.estorajed.peer.v1.FaultR\x05fault\"M\n" +
+	"\x05fault\x18\a \x01(\v2\x18.estorajed.peer.v1.FaultR\x05fault\x12\x14\n" +
+	"\x05clock\x18\b \x01(\x06R\x05clock\"M\n" +
 	"\x04Copy\x121\n" +
 	"\x06record\x18\x01 \x01(\v2\x19.estorajed.peer.v1.RecordR\x06record\x12\x12\n" +
 	"\x04long\x18\x02 \x01(\bR\x04long\"\x97\x01\n" +
