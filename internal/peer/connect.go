@@ -21,11 +21,12 @@ func (p *Peer) connect(ctx context.Context, limit time.Duration) (_ *session, er
 	if !known {
 		return nil, errors.New("it is not a member any more")
 	}
-	conn, err := grpc.NewClient("passthrough:///"+address, p.peers.dialOptions()...)
-	if err != nil {
-		return nil, err
+	s := &session{peer: p, box: newOutbox(), over: make(chan struct{}), quiet: make(chan struct{}, 1), calls: map[uint64]*call{}}
+	for _, conn := range []**grpc.ClientConn{&s.conn, &s.bulk} {
+		if *conn, err = grpc.NewClient("passthrough:///"+address, p.peers.dialOptions()...); err != nil {
+			return nil, err // and nothing was begun
+		}
 	}
-	s := &session{peer: p, conn: conn, box: newOutbox(), over: make(chan struct{}), quiet: make(chan struct{}, 1), calls: map[uint64]*call{}}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	slow := time.AfterFunc(limit, s.cancel)
 	defer func() {
@@ -34,12 +35,11 @@ func (p *Peer) connect(ctx context.Context, limit time.Duration) (_ *session, er
 		}
 		if err != nil {
 			slow.Stop()
-			s.cancel()
-			conn.Close()
+			s.close()
 		}
 	}()
-	s.client = wire.NewPeerClient(conn)
-	if s.talk, err = s.client.Talk(s.greeted(0)); err != nil {
+	client := wire.NewPeerClient(s.conn)
+	if s.talk, err = client.Talk(s.greeted(0)); err != nil {
 		return nil, err
 	}
 	header, err := s.talk.Header()
@@ -53,7 +53,9 @@ func (p *Peer) connect(ctx context.Context, limit time.Duration) (_ *session, er
 		return nil, err
 	}
 	s.learn(s.hello.GetState())
-	s.pulse, err = s.client.Pulse(s.greeted(s.hello.GetStart()))
+	s.pulse, err = client.Pulse(s.greeted(s.hello.GetStart()))
+	s.values = wire.NewPeerClient(s.bulk)
+	s.bulk.Connect()
 	return s, err
 }
 

@@ -62,7 +62,7 @@ type fetched struct {
 
 func (f *fetched) open(what *wire.Wanted) (rec *register.Record, err error) {
 	s := f.session
-	if f.stream, err = s.client.Fetch(s.greet(f.ctx, s.hello.GetStart())); err != nil {
+	if f.stream, err = s.values.Fetch(s.greet(f.ctx, s.hello.GetStart())); err != nil {
 		return nil, s.cutOff(f.ctx, err)
 	}
 	var given *wire.Given

@@ -9,7 +9,7 @@ const Version = 1
 const (
 	BeatEvery = 200 * time.Millisecond // between two heartbeats
 	DownAfter = 700 * time.Millisecond // of silence
-	watchTick = 50 * time.Millisecond  // at which silence is added up; a longer pause was this node's own
+	watchTick = 50 * time.Millisecond  // at which silence is added up
 )
 
 // Connections.

@@ -13,8 +13,9 @@ import (
 // sentTimes remembers when the last few heartbeats were sent, in nanoseconds, by their number.
 type sentTimes [8]atomic.Int64
 
-// watch sends the heartbeats and adds up the silence, until the session is over. Silence is counted in ticks of this goroutine, and a long
-// one counts no more than two: if this process itself stood still, the other node's answers may well be waiting to be read.
+// watch sends the heartbeats and adds up the silence, until the session is over. Silence is counted in ticks of this goroutine, and one that
+// comes late counts little more than one in time: while this process stands still, or has too little of the processor, the other
+// node's answers may well be waiting to be read.
 func (s *session) watch() {
 	ticker := time.NewTicker(watchTick)
 	defer ticker.Stop()
@@ -23,7 +24,7 @@ func (s *session) watch() {
 	last, beaten := time.Now(), time.Time{}
 	for {
 		now := time.Now()
-		silence += min(now.Sub(last), 2*watchTick)
+		silence += min(now.Sub(last), watchTick*3/2)
 		last = now
 		if s.heard.Swap(false) {
 			silence = 0

@@ -14,12 +14,14 @@ import (
 	"github.com/estorajed/estorajed/internal/register"
 )
 
-// A session is one connection to one life of another node, from the handshake to the first thing that goes wrong. It is never revived.
+// A session is the way to one life of another node, from the handshake to the first thing that goes wrong. It is never revived. It has two
+// connections: what is small, and heartbeats first of all, does not stand in line behind long values in the kernel.
 type session struct {
 	peer   *Peer
-	hello  *wire.Hello // the other node's
-	conn   *grpc.ClientConn
-	client wire.PeerClient
+	hello  *wire.Hello      // the other node's
+	conn   *grpc.ClientConn // of talk and pulse
+	bulk   *grpc.ClientConn // of long values; comes back by itself
+	values wire.PeerClient  // over bulk
 	talk   wire.Peer_TalkClient
 	pulse  wire.Peer_PulseClient
 	box    *outbox
@@ -58,10 +60,16 @@ func (s *session) serve() time.Duration {
 	all.Go(s.listen)
 	all.Go(s.feel)
 	s.watch()
-	s.cancel()
-	s.conn.Close()
+	s.close()
 	all.Wait()
 	return time.Since(began)
+}
+
+// close ends all streams.
+func (s *session) close() {
+	s.cancel()
+	s.conn.Close()
+	s.bulk.Close()
 }
 
 // speak sends what callers want sent.

@@ -41,7 +41,7 @@ type upload struct {
 }
 
 func (u *upload) run(id register.Stamp, body io.Reader, size int64) (v register.Value, err error) {
-	u.stream, err = u.session.client.Stage(u.session.greet(u.ctx, u.session.hello.GetStart()))
+	u.stream, err = u.session.values.Stage(u.session.greet(u.ctx, u.session.hello.GetStart()))
 	if err != nil {
 		return v, u.session.cutOff(u.ctx, err)
 	}

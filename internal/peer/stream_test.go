@@ -147,7 +147,7 @@ func TestManyLongValuesTakeLittleMemory(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	const streams, each = 16, 64 * mebibyte
+	const streams, each = 16, 24 * mebibyte
 	errs := make(chan error, streams)
 	for range streams {
 		go func() {
