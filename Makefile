@@ -15,7 +15,7 @@ VERSION    = $(shell git describe --tags --always --dirty 2>/dev/null || echo un
 REVISION   = $(shell git rev-parse -q --verify HEAD 2>/dev/null || echo unknown)
 TOOL      := go tool -modfile=.ci/tools.mod
 # Rooms whose tests need no daemon of their own: the others build one, and time it.
-ROOMS      = $(shell go list ./... | grep -v -e /internal/acceptance -e /internal/bench)
+ROOMS      = $(shell go list ./... | grep -v -e /internal/acceptance -e /internal/bench -e /internal/local)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
@@ -35,9 +35,9 @@ caddy: ## bin/caddy, the balancer of make cluster and of the tests; takes some t
 			-ldflags '-s -w -X github.com/caddyserver/caddy/v2.CustomVersion=$(CADDY)' -o '$(CURDIR)/bin/caddy' ./cmd/caddy; \
 	}
 
-cluster: build caddy ## three nodes and Caddy on this machine, until Ctrl-C; DATA=data/cluster
+cluster: build caddy ## three nodes and Caddy on this machine, until Ctrl-C; DATA=data/cluster, ARGS='-port 8100' for other ports
 	@go build -o bin/local ./internal/local
-	@exec bin/local -data $(DATA)
+	@exec bin/local -data $(DATA) $(ARGS)
 
 test: caddy ## all tests that need neither root nor Debian packages
 	go vet ./...
@@ -55,8 +55,8 @@ simulate: ## a whole cluster in one process, from seeds, with all that can go wr
 simulate-store: ## the store alone over a simulated disk with crashes; SEED and SECONDS as above
 	go test ./internal/store -run '^TestSimulation$$' -count=1 -timeout 0 -v -args -seconds=$(SECONDS) $(if $(SEED),-seed=$(SEED))
 
-mutants: ## deliberate bugs, each of which the simulation must catch
-	go test -tags mutants ./internal/store -run '^TestMutants$$' -count=1 -timeout 30m -v
+mutants: ## deliberate bugs, each of which a simulation, or a script, must catch
+	go test -tags mutants -p 1 ./internal/simulation ./internal/store -run '^TestMutants$$' -count=1 -timeout 30m -v
 
 fuzz: ## every fuzz test for FUZZTIME=30s
 	@go list -f '{{.Dir}}' ./... | while read -r dir; do \

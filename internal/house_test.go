@@ -41,6 +41,7 @@ func house() map[string][]string {
 		"store/disktest":      {anyRoom},
 		"replica/replicatest": {anyRoom},
 		"simulation":          {anyRoom},
+		"mutation":            {anyRoom},
 		"acceptance":          {anyRoom},
 		"bench":               {anyRoom},
 		"local":               {anyRoom},
@@ -49,7 +50,7 @@ func house() map[string][]string {
 
 // testHouse is the rooms that only tests enter.
 func testHouse() []string {
-	return []string{"store/disktest", "replica/replicatest", "simulation", "acceptance", "bench", "local"}
+	return []string{"store/disktest", "replica/replicatest", "simulation", "mutation", "acceptance", "bench", "local"}
 }
 
 // keptTo says which rooms, besides the test house, may import a thing from outside, by the beginning of its import path.

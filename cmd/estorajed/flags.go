@@ -85,7 +85,7 @@ func table() []group {
 			},
 			{
 				"partitions", "N", "1024", "",
-				"partitions of the hash space, a power of two; fixed when the data directory is made",
+				"partitions of the hash space, a power of two; fixed by the first node",
 				to(powerOfTwo(maxPartitions), func(c *Config) *int { return &c.Partitions }),
 			},
 		}},

@@ -39,19 +39,19 @@ func serve(ctx context.Context, c Config, environ []string, stdout, stderr io.Wr
 		directory.Release()
 		return refuse(stderr, err)
 	}
-	n, err := node.Open(ctx, node.Config{
+	var n *node.Node
+	n, err = node.Open(ctx, node.Config{
 		Directory: directory,
 		Settings:  node.Settings{Name: c.Name, Partitions: c.Partitions, Replicas: c.Replicas, MaxVoters: c.MaxVoters},
 		Host:      c.Host, Bind: c.Bind, Port: c.Port, PeerPort: c.PeerPort, EtcdClientPort: c.EtcdClientPort, EtcdPeerPort: c.EtcdPeerPort,
 		InitialCluster: initial(c.InitialCluster), Zone: c.Zone, Weight: c.Weight, DrainDelay: c.DrainDelay,
 		Version: build.Version, Revision: build.Revision,
 		MaxValueSize: c.MaxValueSize, TraceSample: c.TraceSample, OTLPEndpoint: c.OTLPEndpoint, Getenv: getenv,
-		Metrics: metrics, Logger: logger,
+		Metrics: metrics, Logger: logger, Serving: func() { greet(stdout, n.Address()) },
 	})
 	if err != nil {
 		return refuse(stderr, err)
 	}
-	greet(stdout, n.Address())
 	logger.Info("starting", "name", c.Name, "address", n.Address(), "data", c.DataPath, "version", build.Version)
 	if err := n.Run(ctx); err != nil {
 		if refused, is := errors.AsType[*cluster.RefusalError](err); is {

@@ -86,9 +86,9 @@ func TestBalancerLeavesOutWhatIsNotReady(t *testing.T) {
 		}
 		return nil
 	}
-	eventually(t, noticePatience, shared)
+	eventually(t, probePatience, shared)
 	leaves.draining.Store(true)
-	eventually(t, noticePatience, func() error {
+	eventually(t, probePatience, func() error {
 		if shared() == nil {
 			return errors.New("it still gets requests")
 		}
@@ -101,7 +101,7 @@ func TestBalancerLeavesOutWhatIsNotReady(t *testing.T) {
 		}
 	}
 	leaves.draining.Store(false)
-	eventually(t, noticePatience, shared)
+	eventually(t, probePatience, shared)
 }
 
 func TestBalancerWithoutNodesSaysSo(t *testing.T) {
@@ -110,7 +110,7 @@ func TestBalancerWithoutNodesSaysSo(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodDelete} {
 		began := time.Now()
 		got, err := c.do(t.Context(), method, "key", nil)
-		if err != nil || got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || !got.untouched() || time.Since(began) > noticePatience {
+		if err != nil || got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || !got.untouched() || time.Since(began) > probePatience {
 			t.Errorf("%s: %v %v after %v; want 503 with Retry-After soon, which says that nothing was done", method, got, err, time.Since(began))
 		}
 		var problem struct{ Error string }

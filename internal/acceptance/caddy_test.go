@@ -20,8 +20,8 @@ import (
 // configuration in packaging/.
 
 const (
-	caddyfile      = "../../packaging/Caddyfile"
-	noticePatience = 10 * time.Second // within which the balancer has noticed what became of a node; it probes once a second
+	caddyfile     = "../../packaging/Caddyfile"
+	probePatience = 10 * time.Second // within which the balancer has noticed what became of a node; it probes once a second
 )
 
 // caddy is the path of the binary that the Makefile builds.

@@ -3,11 +3,14 @@ package acceptance
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -50,7 +53,12 @@ func (a answer) String() string {
 
 // do sends one request for a key and reads the whole answer. header is name, value, name, value...
 func (c client) do(ctx context.Context, method, key string, body io.Reader, header ...string) (answer, error) {
-	target := url.URL{Scheme: "http", Host: c.host, Path: "/" + key}
+	return c.send(ctx, method, url.URL{Path: "/" + key}, body, header...)
+}
+
+// send is do for any path and query.
+func (c client) send(ctx context.Context, method string, target url.URL, body io.Reader, header ...string) (answer, error) {
+	target.Scheme, target.Host = "http", c.host
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), body)
 	if err != nil {
 		return answer{}, err
@@ -74,6 +82,11 @@ func (c client) get(ctx context.Context, key string) (answer, error) {
 	return c.do(ctx, http.MethodGet, key, nil)
 }
 
+// getEventual may be answered by one copy.
+func (c client) getEventual(ctx context.Context, key string) (answer, error) {
+	return c.send(ctx, http.MethodGet, url.URL{Path: "/" + key, RawQuery: "consistency=eventual"}, nil)
+}
+
 func (c client) put(ctx context.Context, key, value string, header ...string) (answer, error) {
 	return c.do(ctx, http.MethodPut, key, strings.NewReader(value), header...)
 }
@@ -93,3 +106,22 @@ func (a answer) traceID() string {
 
 // untouched tells whether a failed write says that it changed nothing. It is then held to that.
 func (a answer) untouched() bool { return bytes.Contains(a.body, []byte("nothing was ")) }
+
+var digits = regexp.MustCompile("[0-9]+")
+
+// causeOf names why a request did not succeed, so that it can be counted by that; "" if it did.
+func causeOf(got answer, err error) string {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time"
+	case err != nil:
+		return "connection broken"
+	case got.status < http.StatusInternalServerError && got.status != http.StatusTooManyRequests:
+		return ""
+	}
+	said, _, _ := strings.Cut(string(got.body), ";")
+	said = digits.ReplaceAllString(strings.TrimPrefix(said, `{"error":"`), "#")
+	return fmt.Sprintf("%d %.100s", got.status, said)
+}

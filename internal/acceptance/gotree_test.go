@@ -172,7 +172,7 @@ func load(ctx context.Context, c client, root string, f *source) error {
 		return err
 	}
 	if got.status != http.StatusCreated && got.status != http.StatusOK {
-		return fmt.Errorf("write %s: %s", f.key, got)
+		return &loadError{f.key, got}
 	}
 	f.acked.Store(true)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -116,5 +117,23 @@ func eventually(t testing.TB, patience time.Duration, try func() error) {
 	defer cancel()
 	if err := Await(ctx, try); err != nil {
 		t.Fatalf("not within %v: %v", patience, err)
+	}
+}
+
+// notReady is nil once /_ready answers 503; its words are then in said.
+func notReady(s subject, said *string) func() error {
+	return func() error {
+		resp, err := http.Get(s.URL("_ready"))
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		body := make([]byte, 1<<10)
+		n, _ := resp.Body.Read(body) // an empty text fails the test by itself
+		if resp.StatusCode != http.StatusServiceUnavailable {
+			return fmt.Errorf("/_ready says %d", resp.StatusCode)
+		}
+		*said = string(body[:n])
+		return nil
 	}
 }

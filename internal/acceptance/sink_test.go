@@ -76,11 +76,14 @@ func (t tree) parent(span *otlp.Span) (*otlp.Span, bool) {
 }
 
 // path names the spans from the root to the given one. A span whose parent has not arrived is an error.
-func (t tree) path(span *otlp.Span) ([]string, error) {
+func (t tree) path(span *otlp.Span) ([]string, error) { return t.pathFrom(span, "") }
+
+// pathFrom is path below a caller whose own span does not arrive, if caller is not "".
+func (t tree) pathFrom(span *otlp.Span, caller string) ([]string, error) {
 	var names []string
 	for {
 		names = append(names, span.GetName())
-		if len(span.GetParentSpanId()) == 0 {
+		if hex.EncodeToString(span.GetParentSpanId()) == caller {
 			slices.Reverse(names)
 			return names, nil
 		}
@@ -98,10 +101,20 @@ func (t tree) String() string {
 	for _, span := range t {
 		path, err := t.path(span)
 		if err != nil {
-			path = []string{err.Error()}
+			path = append([]string{"?"}, t.known(span)...)
 		}
 		lines = append(lines, strings.Join(path, " > "))
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
+}
+
+// known names the spans from the first that has arrived to the given one.
+func (t tree) known(span *otlp.Span) []string {
+	names := []string{span.GetName()}
+	for parent, ok := t.parent(span); ok && len(names) <= len(t); parent, ok = t.parent(parent) {
+		names = append(names, parent.GetName())
+	}
+	slices.Reverse(names)
+	return names
 }

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	powerCuts      = 8
-	imageBytes     = 2 << 30 // sparse
-	noticePatience = 20 * time.Second
+	powerCuts    = 8
+	imageBytes   = 2 << 30 // sparse
+	darkPatience = 20 * time.Second
 
 	// EXT4_IOC_SHUTDOWN stops a mounted ext4 at once; with this flag not even its log is flushed. What was not synced is gone,
 	// as after a power cut (fs/ext4/ioctl.c).
@@ -51,7 +51,7 @@ func TestSystemPowerCutLosesNothingAcknowledged(t *testing.T) {
 			crowd.doubt.Store(true)
 			disk.cut()
 			var said string
-			eventually(t, noticePatience, notReady(s, &said))
+			eventually(t, darkPatience, notReady(s, &said))
 			s.Kill()
 		})
 		crowd.doubt.Store(false)
@@ -76,7 +76,7 @@ func (s subject) freeze() {
 	if err := s.process.Signal(unix.SIGSTOP); err != nil {
 		s.t.Fatal(err)
 	}
-	eventually(s.t, noticePatience, func() error {
+	eventually(s.t, darkPatience, func() error {
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.PID()))
 		if err != nil {
 			return err

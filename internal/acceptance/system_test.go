@@ -4,8 +4,6 @@ package acceptance
 
 import (
 	"errors"
-	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"testing"
@@ -49,23 +47,5 @@ func unmount(t testing.TB, dir string) {
 			t.Errorf("unmount %s: %v", dir, err)
 		}
 		t.Logf("unmount %s: %v; detached it", dir, err)
-	}
-}
-
-// notReady is nil once /_ready answers 503; its words are then in said.
-func notReady(s subject, said *string) func() error {
-	return func() error {
-		resp, err := http.Get(s.URL("_ready"))
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		body := make([]byte, 1<<10)
-		n, _ := resp.Body.Read(body) // an empty text fails the test by itself
-		if resp.StatusCode != http.StatusServiceUnavailable {
-			return fmt.Errorf("/_ready says %d", resp.StatusCode)
-		}
-		*said = string(body[:n])
-		return nil
 	}
 }

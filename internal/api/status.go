@@ -66,6 +66,7 @@ func answerTo(err error) answer {
 	if _, ok := errors.AsType[*goneError](err); ok {
 		return answer{status: StatusClientGone, text: err.Error()}
 	}
+	_, lacking := errors.AsType[*register.QuorumError](err) // then the cause is some other node's
 	switch {
 	case errors.Is(err, register.ErrPrecondition):
 		return answer{
@@ -75,9 +76,9 @@ func answerTo(err error) answer {
 	case errors.Is(err, register.ErrFull):
 		return answer{
 			status: http.StatusInsufficientStorage, reason: ReasonFull,
-			text: "the disk is full; nothing was written; reads and deletes go on, writes come back when there is room",
+			text: "the disk is full, here or at too many of the key's replicas; nothing was written; reads and deletes go on, writes come back when there is room",
 		}
-	case errors.Is(err, register.ErrFailed):
+	case errors.Is(err, register.ErrFailed) && !lacking:
 		return answer{
 			status: http.StatusServiceUnavailable, reason: ReasonFailed,
 			text: "a sync of this node's disk failed and it takes no more writes; nothing was written; try another node, and replace this one",

@@ -17,6 +17,7 @@ import (
 )
 
 func TestEveryOutcomeHasItsStatus(t *testing.T) {
+	told := &register.QuorumError{Partition: 311, Answered: 1, Replicas: 3, Detail: "n2 down for 40s, n3 not reached", RetryAfter: 2 * time.Second, Cause: register.ErrUnreachable}
 	quorum := &register.QuorumError{Partition: 311, Answered: 1, Replicas: 3, RetryAfter: 1500 * time.Millisecond}
 	damage := &register.DamageError{Where: "/secret/place", What: "bad block"}
 	for _, tc := range []struct {
@@ -36,6 +37,10 @@ func TestEveryOutcomeHasItsStatus(t *testing.T) {
 		{"not ready", &register.NotReadyError{Why: "waiting for n2"}, 503, 1, ReasonNotReady, false, "waiting for n2; nothing was begun; try again in 1s"},
 		{"quorum", quorum, 503, 2, "", true, "1 of 3 replicas answered; nothing was written; try again in 2s"},
 		{"quorum that does not say when", &register.QuorumError{}, 503, 2, "", true, "try again in 2s"},
+		{
+			"quorum that knows who did not answer", told, 503, 2, "", true,
+			"no quorum for partition 311: 1 of 3 replicas answered (n2 down for 40s, n3 not reached); nothing was written; try again in 2s",
+		},
 		{"quorum for a full disk", &register.QuorumError{Cause: register.ErrFull}, 507, 0, ReasonFull, false, "full"},
 		{"quorum for damage", &register.QuorumError{Replicas: 3, Cause: damage}, 503, 2, "", true, "0 of 3 replicas answered; nothing was written: bad block"},
 		{"unknown", &register.UnknownError{Cause: errors.New("1 of 2 acks")}, 504, 0, "", true, "outcome unknown: 1 of 2 acks; read the key"},

@@ -130,6 +130,9 @@ func (r *carriage) deliver(ctx context.Context, d reply) {
 		r.op.Fail(m.To, m.Round, d.err)
 		return
 	}
+	if m.To != r.node {
+		_ = r.clock.Merge(max(d.answer.Record.Ballot.Time, d.answer.Rests.Time)) // one that is too far ahead is not followed
+	}
 	switch {
 	case d.answer.Reply == register.Refused && r.events.Conflict != nil:
 		r.events.Conflict(ctx, m.To, m.Phase, d.answer.Rests)

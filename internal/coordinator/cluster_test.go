@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,7 +43,28 @@ type member struct {
 	dead  chan struct{}                 // closed when it has
 	dying sync.Once
 	far   sync.WaitGroup // operations that were handed to it
+	luck  *luck          // of messages between others and it; nil: all arrive
 }
+
+// luck draws faults.
+type luck struct {
+	over atomic.Bool
+
+	mu sync.Mutex
+	*rand.Rand
+}
+
+// strikes is true in so many of a hundred cases.
+func (l *luck) strikes(percent int) bool {
+	if l == nil || l.over.Load() {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.IntN(100) < percent
+}
+
+var errLost = errors.New("the connection was reset")
 
 var errDown = fmt.Errorf("%w: the connection was refused", register.ErrUnreachable)
 
@@ -143,6 +165,12 @@ func (r remote) Ask(ctx context.Context, k key.Key, m register.Message) (registe
 		<-ctx.Done()
 		return register.Answer{}, ctx.Err()
 	}
+	if r.from != r.member && m.Phase == register.Accept && r.luck.strikes(10) {
+		if r.luck.strikes(50) {
+			_, _ = r.Replica.Ask(ctx, k, m)
+		}
+		return register.Answer{}, errLost
+	}
 	if m.Phase == register.Look && r.from != r.member {
 		a, err := r.Replica.Ask(ctx, k, m)
 		a.Record = register.Record{Ballot: a.Record.Ballot, Version: a.Record.Version, Kind: a.Record.Kind} // as on the wire
@@ -169,8 +197,15 @@ func (r remote) Carry(ctx context.Context, k key.Key, o register.Order) (registe
 	if err := r.pass(ctx); err != nil {
 		return register.Report{Err: err}, nil
 	}
+	if r.luck.strikes(10) {
+		return register.Report{}, errLost
+	}
+	lost := r.luck.strikes(15)
 	reports := make(chan register.Report, 1)
 	r.far.Go(func() {
+		if r.luck.strikes(10) {
+			<-time.After(3 * time.Second)
+		}
 		report := r.Coordinator.Carry(ctx, k, o)
 		if r.mute > 0 {
 			<-time.After(r.mute)
@@ -179,9 +214,12 @@ func (r remote) Carry(ctx context.Context, k key.Key, o register.Order) (registe
 	})
 	select {
 	case report := <-reports:
+		if lost {
+			return register.Report{}, errLost
+		}
 		return report, nil
 	case <-r.dead:
-		return register.Report{}, errors.New("the connection was reset")
+		return register.Report{}, errLost
 	case <-ctx.Done():
 		return register.Report{}, ctx.Err()
 	}

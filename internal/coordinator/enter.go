@@ -99,7 +99,7 @@ func (c *Coordinator) pass(ctx context.Context, k key.Key, set ring.Set, change 
 			p.giveUp(ctx)
 			break
 		}
-		if err := p.ready(ctx); err != nil {
+		if err := p.draw(ctx); err != nil {
 			p.GiveUp(err)
 			break
 		}
@@ -124,7 +124,7 @@ func (p *passage) next(ctx context.Context) (ring.NodeID, bool) {
 		return p.node, true
 	}
 	for node := range p.set.Members() {
-		if p.fresh(node) && p.Coordinator.ready(node) {
+		if p.fresh(node) && p.ready(node) {
 			return node, true
 		}
 	}
@@ -134,8 +134,8 @@ func (p *passage) next(ctx context.Context) (ring.NodeID, bool) {
 // fresh tells whether the node has not had a turn yet.
 func (p *passage) fresh(node ring.NodeID) bool { return !slices.Contains(p.turnsOf, node) }
 
-// ready moves the clock past what earlier coordinators may still use.
-func (p *passage) ready(ctx context.Context) (err error) {
+// draw moves the clock past what earlier coordinators may still use.
+func (p *passage) draw(ctx context.Context) (err error) {
 	if p.Turns() > 0 {
 		p.now, err = p.clock.Stamp(ctx, p.Passed())
 	}
@@ -176,7 +176,7 @@ func (p *passage) here(ctx context.Context) {
 // there hands the write to another node and waits for its report, for a while. It is not called back if ctx ends meanwhile: nobody could
 // tell whether that came in time.
 func (p *passage) there(ctx context.Context, to ring.NodeID) {
-	patience := min(turnPatience, time.Until(p.until))
+	patience := max(min(turnPatience, time.Until(p.until)), time.Millisecond) // 0 would be for ever
 	turn, entry := p.Hand(register.LastBallot(p.now.Time.Add(patience)))
 	order := register.Order{Entry: entry, Change: p.change, Value: p.value, Clock: p.now.Time}
 	peer := p.peer(to)
@@ -226,6 +226,10 @@ func (p *passage) heed(h handed) {
 		}
 		return
 	}
+	_ = p.clock.Merge(h.report.Clock) // one that is too far ahead is not followed
+	if errors.Is(h.report.Err, context.Canceled) && p.turnsOf[h.turn-1] != p.node {
+		h.report.Err = register.ErrStopped // nobody here has called it back
+	}
 	p.Answer(h.turn, h.report)
 	if p.Decided() || !current {
 		return
@@ -235,11 +239,12 @@ func (p *passage) heed(h handed) {
 		p.unknown = p.latest
 		return
 	}
-	_, quorum := errors.AsType[*register.QuorumError](p.latest)
-	if quorum {
+	quorum, is := errors.AsType[*register.QuorumError](p.latest)
+	lacking := is && quorum.Answered < quorum.Replicas // and not for want of time
+	if lacking {
 		p.quorums++
 	}
-	if quorum || p.quorums == 0 {
+	if lacking || p.quorums == 0 {
 		p.cause = p.latest
 	}
 	if errors.Is(p.latest, register.ErrOverload) && !p.Sent() {
@@ -263,7 +268,7 @@ func (p *passage) giveUp(ctx context.Context) {
 		cause = p.unknown
 	case ctx.Err() != nil:
 		cause = ctx.Err()
-	case cause == nil:
+	case cause == nil, p.quorums == 0 && errors.Is(cause, register.ErrUnreachable):
 		cause = p.lacking(p.k, p.set, register.ErrUnreachable, nil)
 	}
 	p.GiveUp(cause)

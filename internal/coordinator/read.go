@@ -188,6 +188,7 @@ func (c *Coordinator) fetch(ctx context.Context, k key.Key, node ring.NodeID, fr
 	if !late.Stop() && err == nil {
 		err = context.DeadlineExceeded // it came with the very last moment, and is cut off
 	}
+	_ = c.clock.Merge(rec.Ballot.Time) // what a client is shown lies before what it does next; a time that is too far ahead is not followed
 	if err != nil || body == nil {
 		if body != nil {
 			body.Close()

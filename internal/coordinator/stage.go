@@ -66,15 +66,15 @@ func (c *Coordinator) unstage(set ring.Set, value register.Value, spent bool) {
 	case spent:
 		time.AfterFunc(2*c.patience, func() {
 			for node := range set.Members() {
-				if c.up(node) {
-					c.at(node).Unstage(value)
+				if r := c.at(node); r != nil && c.up(node) {
+					r.Unstage(value)
 				}
 			}
 		})
 	default:
 		for node := range set.Members() {
-			if c.up(node) {
-				c.stragglers.Go(func() { c.at(node).Unstage(value) })
+			if r := c.at(node); r != nil && c.up(node) {
+				c.stragglers.Go(func() { r.Unstage(value) })
 			}
 		}
 	}

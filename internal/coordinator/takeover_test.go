@@ -3,6 +3,7 @@ package coordinator_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -339,6 +340,48 @@ func TestAClientThatLeavesCallsNobodyBack(t *testing.T) {
 		}
 		c.nodes[2].expect(t, "k", "value")
 	})
+}
+
+// Each of some clients counts up by If-Match, at whichever node, while hand-overs, reports and accepts are lost, and coordinators
+// stall: no count is lost, none is made twice, and none that was made is refused.
+func TestACountUnderFaultsIsMadeAtMostOnce(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			const clients, each = 4, 12
+			c := newWideCluster(t, 5, 3, nil)
+			c.nodes[0].mustPut(t, "n", "0")
+			synctest.Wait()
+			for i, m := range c.nodes {
+				m.luck = &luck{Rand: rand.New(rand.NewPCG(seed, uint64(i)))}
+			}
+			var done, unknown, refused atomic.Int64
+			var wg sync.WaitGroup
+			for i := range clients {
+				wg.Go(func() {
+					for range each {
+						switch err := c.nodes[(int(seed)+i)%5].countUp(t, "n"); {
+						case err == nil:
+							done.Add(1)
+						case errors.Is(err, register.ErrPrecondition):
+							refused.Add(1)
+						default:
+							unknown.Add(1)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			time.Sleep(time.Minute) // all who were slow have ended
+			for _, m := range c.nodes {
+				m.luck.over.Store(true)
+			}
+			n := c.nodes[0].number(t, "n")
+			t.Logf("seed %d: %d after %d done, %d refused, %d unknown", seed, n, done.Load(), refused.Load(), unknown.Load())
+			if n < done.Load() || n > done.Load()+unknown.Load() || done.Load() == 0 {
+				t.Errorf("seed %d: the number is %d after %d successes and %d unknown outcomes", seed, n, done.Load(), unknown.Load())
+			}
+		})
+	}
 }
 
 func TestAWriteOfAnOldOrderIsNotBegun(t *testing.T) {

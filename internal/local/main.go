@@ -22,10 +22,9 @@ import (
 )
 
 const (
-	nodes        = 3
-	balancerPort = 8080
-	startWithin  = time.Minute
-	stopWithin   = time.Minute // a node drains for 3 s, and may then have much to write
+	nodes       = 3
+	startWithin = time.Minute
+	stopWithin  = time.Minute // a node drains for 3 s, and may then have much to write
 )
 
 func main() {
@@ -47,18 +46,23 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	caddy := flags.String("caddy", "bin/caddy", "Caddy's binary")
 	caddyfile := flags.String("caddyfile", "packaging/Caddyfile", "the balancer's configuration")
 	data := flags.String("data", "data/cluster", "folder for the data and logs of all")
+	var ports acceptance.Ports
+	flags.IntVar(&ports.API, "port", 8000, "API port of each node")
+	flags.IntVar(&ports.Peer, "peer-port", 9000, "port of each node for the others")
+	flags.IntVar(&ports.EtcdClient, "etcd-client-port", 2379, "port of each node's etcd for its clients")
+	flags.IntVar(&ports.EtcdPeer, "etcd-peer-port", 2380, "port of each node's etcd for its peers")
+	front := flags.Int("balancer-port", 8080, "the balancer's port")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	ports := acceptance.Ports{API: 8000, Peer: 9000, EtcdClient: 2379, EtcdPeer: 2380}
-	if err := inUse(ctx, ports); err != nil {
+	if err := inUse(ctx, ports, *front); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(*data, 0o700); err != nil {
 		return err
 	}
 	cluster := acceptance.NewClusterAt(ports, *daemon, *data, nodes)
-	balancer, err := acceptance.NewBalancer(*caddy, *caddyfile, filepath.Join(*data, "caddy"), balancerPort, cluster.Addresses()...)
+	balancer, err := acceptance.NewBalancer(*caddy, *caddyfile, filepath.Join(*data, "caddy"), *front, cluster.Addresses()...)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -25,6 +26,7 @@ type parts struct {
 	replica *replica.Replica
 	coord   *coordinator.Coordinator
 	peers   *peer.Peers
+	dressed sync.Map // of ring.NodeID: the way to that node as a coordinator.Peer, made once
 }
 
 // observe makes what all parts are dressed with.
@@ -75,10 +77,10 @@ func (n *Node) build(view *cluster.View) (err error) {
 	})
 	p.peers = peer.New(peer.Config{
 		Cluster: view.Settings.Cluster, Node: n.identity.Node, Name: n.identity.Name, Version: n.config.Version, Start: n.identity.Start,
-		Address: n.peerAddress, Local: local{p.replica, p.coord, n},
+		Address: n.peerAddress, Local: o.Local(local{p.replica, p.coord, n}), Heard: n.heard, Started: n.started, Events: o.PeerEvents(), Inject: observe.Inject, Extract: o.Extract,
 	})
 	o.Scrape(observe.Status{
-		Store: p.store.Status, Replica: p.replica.Status, Coordinator: p.coord.Status,
+		Store: p.store.Status, Replica: p.replica.Status, Coordinator: p.coord.Status, Cluster: n.cluster.Status, Peers: p.peers.Status,
 	})
 	n.parts.Store(p)
 	return nil
@@ -94,6 +96,12 @@ func (n *Node) member(id ring.NodeID) (cluster.Member, bool) {
 		}
 	}
 	return cluster.Member{}, false
+}
+
+// started is the latest life of a member that etcd told of, 0 if none.
+func (n *Node) started(id ring.NodeID) uint64 {
+	m, _ := n.member(id)
+	return m.Start
 }
 
 func (n *Node) nameOf(id ring.NodeID) string {

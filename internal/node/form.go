@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/estorajed/estorajed/internal/cluster"
@@ -29,14 +30,31 @@ func (n *Node) recall() (*cluster.View, error) {
 			n.identity.Cluster, viewName, known.Settings.Cluster,
 		)}
 	}
-	return known, nil
+	return known, n.compare(known)
+}
+
+// compare holds -initialCluster against the cluster that the directory belongs to. Names that have gone missing from the list are of no
+// consequence; a new one would wait for ever.
+func (n *Node) compare(known *cluster.View) error {
+	for _, i := range n.config.InitialCluster {
+		if !slices.ContainsFunc(known.Members, func(m cluster.Member) bool { return m.Name == i.Name }) {
+			return &DirectoryError{n.config.Directory.Path, fmt.Sprintf(
+				"is of a cluster without %q, which -initialCluster names: a cluster that is formed cannot take in nodes yet, so leave that name out, or give empty directories to all",
+				i.Name,
+			)}
+		}
+	}
+	if given := len(n.config.InitialCluster); given > 0 && given < len(known.Members) {
+		n.logger.Warn("-initialCluster names fewer nodes than the cluster has; it goes by what its directory says", "given", given, "members", len(known.Members))
+	}
+	return nil
 }
 
 func (n *Node) startCluster(ctx context.Context, known *cluster.View) (*cluster.Cluster, error) {
 	c, s := n.config, n.config.Settings
 	return cluster.Start(ctx, cluster.Config{
 		Name: s.Name, Dir: filepath.Join(c.Directory.Path, etcdFolder), Bind: c.Bind, Host: c.Host, ClientPort: c.EtcdClientPort, PeerPort: c.EtcdPeerPort,
-		Initial: c.InitialCluster, Known: known, Changed: n.changed, Self: n.self(),
+		Initial: c.InitialCluster, Known: known, Changed: n.changed, Self: n.self(), Events: n.observer.ClusterEvents(),
 		Wanted: cluster.Settings{
 			Cluster: n.identity.Cluster, HashSeed: n.identity.HashSeed,
 			Partitions: s.Partitions, Replicas: s.Replicas, MaxVoters: s.MaxVoters,

@@ -191,6 +191,11 @@ func (d *Directory) Joined(s cluster.Settings, node ring.NodeID) error {
 	if id.Cluster == s.Cluster && id.HashSeed == s.HashSeed && id.Node == node {
 		return nil
 	}
+	if id.Node != 0 { // its keys are placed by the old seed, its promises were made under the old number
+		return &DirectoryError{d.Path, fmt.Sprintf(
+			"is node %d of cluster %s, but etcd says node %d of cluster %s: restore what etcd kept, or give empty directories to all nodes", id.Node, id.Cluster, node, s.Cluster,
+		)}
+	}
 	id.Cluster, id.HashSeed, id.Node = s.Cluster, s.HashSeed, node
 	if err := d.write(id); err != nil {
 		return &DirectoryError{d.Path, "cannot be written: " + reason(err) + ": make room, or let this user write there"}

@@ -28,7 +28,8 @@ func (l local) Get(ctx context.Context, k key.Key) (register.Record, io.ReadSeek
 }
 
 func (l local) State() peer.State {
-	return peer.State{Ready: l.node.ready() == nil, Epoch: l.node.table().Epoch}
+	name, ready := l.node.scraped()
+	return peer.State{Name: name, Ready: ready, Epoch: l.node.table().Epoch, Clock: l.Replica.Status().Clock}
 }
 
 func (l local) Table() []byte {
@@ -39,17 +40,28 @@ func (l local) Table() []byte {
 	return b
 }
 
+// heard takes note of another node's clock. One that is too far ahead is not followed: its messages are refused, too.
+func (n *Node) heard(clock register.Time) {
+	if parts := n.parts.Load(); parts != nil {
+		_ = parts.replica.Merge(clock)
+	}
+}
+
 // peerAt is the way to another node, nil if it is no member.
 func (n *Node) peerAt(id ring.NodeID) coordinator.Peer {
 	parts := n.parts.Load()
 	if parts == nil {
 		return nil
 	}
+	if dressed, made := parts.dressed.Load(id); made {
+		return dressed.(coordinator.Peer)
+	}
 	p := parts.peers.To(id)
 	if p == nil {
 		return nil
 	}
-	return p
+	dressed, _ := parts.dressed.LoadOrStore(id, n.observer.Peer(p))
+	return dressed.(coordinator.Peer)
 }
 
 // fetch reads the copy of a value at another node.

@@ -49,6 +49,7 @@ type Config struct {
 
 	Metrics *telemetry.Metrics
 	Logger  hclog.Logger
+	Serving func() // told once, when the node takes requests; may be nil
 }
 
 // A Node is one running node. Open makes it, Run serves it.
@@ -190,17 +191,17 @@ func (n *Node) Run(ctx context.Context) error {
 		n.drain(serving)
 		endServing()
 	})
+	answered := make(chan struct{}) // closed when no client's request is under way any more
 	var work errgroup.Group
 	work.Go(func() error {
+		defer close(answered)
 		defer giveUp()
+		defer endServing()
 		return n.server.Serve(serving, n.listener)
 	})
 	work.Go(func() error {
-		err := n.work(running, serving)
-		if err != nil {
-			giveUp()
-		}
-		return err
+		defer giveUp()
+		return n.work(running, answered, giveUp)
 	})
 	err := work.Wait()
 	endServing()
@@ -223,9 +224,9 @@ func (n *Node) drain(serving context.Context) {
 	n.state.Store(telemetry.StateStopping)
 }
 
-// work runs everything below the API, until serving ends and what had begun is answered. running ends before serving does.
-func (n *Node) work(running, serving context.Context) error {
-	below, endBelow := context.WithCancel(context.WithoutCancel(serving)) // of what outlives the API
+// work runs everything below the API, until all clients are answered. A part that ends by itself, with an error, ends the node.
+func (n *Node) work(running context.Context, answered <-chan struct{}, giveUp func()) error {
+	below, endBelow := context.WithCancel(context.WithoutCancel(running)) // of what outlives the API
 	defer endBelow()
 	var group errgroup.Group
 	defer n.leave()
@@ -237,22 +238,38 @@ func (n *Node) work(running, serving context.Context) error {
 			return err
 		}
 	}
-	group.Go(func() error { return n.cluster.Run(below) })
 	parts := n.parts.Load()
-	group.Go(func() error { return parts.store.Run(below) })
-	group.Go(func() error { return parts.replica.Run(below) })
+	for _, run := range []func(context.Context) error{n.cluster.Run, parts.store.Run, parts.replica.Run} {
+		group.Go(func() error {
+			err := run(below)
+			if err != nil {
+				giveUp()
+			}
+			return err
+		})
+	}
 	wire, endWire := context.WithCancel(below)
 	defer endWire()
 	var peers errgroup.Group
-	peers.Go(func() error { return parts.peers.Serve(wire, n.peerListener) })
+	peers.Go(func() error {
+		err := parts.peers.Serve(wire, n.peerListener)
+		if err != nil {
+			giveUp()
+		}
+		return err
+	})
 	n.meet(running)
 	if n.state.CompareAndSwap(telemetry.StateStarting, telemetry.StateServing) {
-		n.logger.Info("serving", "name", n.identity.Name, "address", n.Address(), "node", n.identity.Node.String(), "epoch", n.table().Epoch)
+		n.logger.Info("serving", "name", n.identity.Name, "address", n.Address(), "number", int(n.identity.Node), "epoch", n.table().Epoch)
+		if n.config.Serving != nil {
+			n.config.Serving()
+		}
 	}
-	<-serving.Done()
-	parts.coord.Wait()
-	endWire()
+	<-answered
+	endWire() // what peers have begun here is answered, too, and nothing new is taken
 	err := peers.Wait()
+	parts.coord.Wait()
+	n.errands.Wait()
 	parts.peers.Close()
 	endBelow()
 	err = errors.Join(err, group.Wait())

@@ -11,7 +11,6 @@ import (
 	"github.com/estorajed/estorajed/internal/key"
 	"github.com/estorajed/estorajed/internal/peer"
 	"github.com/estorajed/estorajed/internal/ring"
-	"github.com/estorajed/estorajed/internal/telemetry"
 )
 
 // A Status is the answer of /_cluster_status: the cluster as this node sees it.
@@ -48,7 +47,7 @@ type Voter struct {
 // A Member is what a Status says of one node.
 type Member struct {
 	api.Node
-	State       string  `json:"state"` // as telemetry.States; of another node: serving, draining, or down
+	State       string  `json:"state"` // as telemetry.States; or down
 	Ready       bool    `json:"ready"`
 	Reason      string  `json:"reason,omitempty"` // why it is not ready
 	DownSeconds float64 `json:"down_seconds,omitempty"`
@@ -197,12 +196,12 @@ func (m *Member) judge(p peer.Status) {
 	case !p.Up:
 		m.State, m.Reason = stateDown, "it is not heard of"
 		if !p.Since.IsZero() {
-			m.DownSeconds = time.Since(p.Since).Seconds()
+			m.DownSeconds = time.Since(p.Since).Round(time.Millisecond).Seconds()
 		}
 	case !p.Ready:
-		m.State, m.Reason = telemetry.States.Values[telemetry.StateDraining], "it says that it is not ready"
+		m.State, m.Reason = cmp.Or(p.State, stateUnknown), "it says that it is not ready"
 	default:
-		m.State, m.Ready = telemetry.States.Values[telemetry.StateServing], true
+		m.State, m.Ready = cmp.Or(p.State, stateUnknown), true
 	}
 	m.Epoch = p.Epoch
 }

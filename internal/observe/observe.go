@@ -14,6 +14,9 @@
 //	    store put           until it was durable
 //	      journal sync      the batch that its entry was in
 //
+// What another node does for it is part of the same trace, below a span at each end that carry one name: `peer ask prepare`, `peer ask
+// accept`, `peer stage`, `peer carry` with the whole of a coordinator's work below, `peer get`.
+//
 // The batch has many parents, so it is a trace of its own, `journal commit`, with a link to each, and each links to it.
 package observe
 
@@ -122,6 +125,7 @@ const (
 	phaseKey       = attribute.Key("estorajed.phase")
 	reasonKey      = attribute.Key("estorajed.reason")
 	roundKey       = attribute.Key("estorajed.round")
+	replyKey       = attribute.Key("estorajed.reply")
 	nodeKey        = attribute.Key("estorajed.node")
 	fromKey        = attribute.Key("estorajed.node.from")
 	millisKey      = attribute.Key("estorajed.ms")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/estorajed/estorajed/internal/peer"
 	"github.com/estorajed/estorajed/internal/register"
 	"github.com/estorajed/estorajed/internal/telemetry"
 )
@@ -39,7 +40,10 @@ func resultOf(err error) int {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return telemetry.ResultClient
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, register.ErrUnreachable):
+		return telemetry.ResultUnavailable
+	}
+	if _, down := errors.AsType[*peer.DownError](err); down {
 		return telemetry.ResultUnavailable
 	}
 	return telemetry.ResultError

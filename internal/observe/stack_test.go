@@ -26,6 +26,7 @@ import (
 	"github.com/estorajed/estorajed/internal/coordinator"
 	"github.com/estorajed/estorajed/internal/key"
 	"github.com/estorajed/estorajed/internal/observe"
+	"github.com/estorajed/estorajed/internal/peer"
 	"github.com/estorajed/estorajed/internal/replica"
 	"github.com/estorajed/estorajed/internal/ring"
 	"github.com/estorajed/estorajed/internal/store"
@@ -72,6 +73,7 @@ func newStack(t *testing.T, endpoint string, share float64) *stack {
 	})
 	o.Scrape(observe.Status{
 		Store: opened.Status, Replica: local.Status, Coordinator: operations.Status,
+		Peers:   func() []peer.Status { return []peer.Status{{Node: 2}} },
 		Cluster: func() cluster.Status { return cluster.Status{} },
 		Node:    func() (string, bool) { return "serving", true },
 	})

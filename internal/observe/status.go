@@ -5,6 +5,7 @@ import (
 
 	"github.com/estorajed/estorajed/internal/cluster"
 	"github.com/estorajed/estorajed/internal/coordinator"
+	"github.com/estorajed/estorajed/internal/peer"
 	"github.com/estorajed/estorajed/internal/replica"
 	"github.com/estorajed/estorajed/internal/store"
 	"github.com/estorajed/estorajed/internal/telemetry"
@@ -15,6 +16,7 @@ type Status struct {
 	Store       func() store.Status
 	Replica     func() replica.Status
 	Coordinator func() coordinator.Status
+	Peers       func() []peer.Status
 	Cluster     func() cluster.Status
 	Node        func() (state string, ready bool) // state is one of telemetry.States
 }
@@ -40,6 +42,9 @@ func (o *Observer) Scrape(parts Status) {
 			s.Gauge(m.OperationsLimit, float64(at.Limit))
 			s.Gauge(m.TurnsWaiting, float64(at.Waiting))
 		})
+	}
+	if read := parts.Peers; read != nil {
+		m.OnScrape(func(s *telemetry.Scrape) { o.ofPeers(s, read()) })
 	}
 	if read := parts.Cluster; read != nil {
 		m.OnScrape(func(s *telemetry.Scrape) { o.ofCluster(s, read()) })

@@ -58,10 +58,12 @@ func encodePart(err error, depth int, parts *int) *wire.Fault {
 	case *register.UnknownError:
 		f.Code, causes = wire.Fault_UNKNOWN, []error{e.Cause}
 	case *register.QuorumError:
-		f.Code, causes = wire.Fault_QUORUM, []error{e.Cause}
+		f.Code, f.Text, causes = wire.Fault_QUORUM, shortened(e.Detail), []error{e.Cause}
 		f.Partition, f.Answered, f.Replicas, f.Nanoseconds = int64(e.Partition), int64(e.Answered), int64(e.Replicas), int64(e.RetryAfter)
 	case *register.DamageError:
 		f.Code, f.Where, f.Text = wire.Fault_DAMAGE, shortened(e.Where), shortened(e.What)
+	case *register.NotReadyError:
+		f.Code, f.Text = wire.Fault_NOT_READY, shortened(e.Why)
 	case *register.SkewError:
 		f.Code, f.Nanoseconds = wire.Fault_SKEW, int64(e.Ahead)
 	case interface{ Unwrap() error }:
@@ -134,7 +136,8 @@ func decodePart(f *wire.Fault, depth int) error {
 		return &register.UnknownError{Cause: cause}
 	case wire.Fault_QUORUM:
 		e := &register.QuorumError{
-			Partition: int(f.GetPartition()), Answered: int(f.GetAnswered()), Replicas: int(f.GetReplicas()), RetryAfter: time.Duration(f.GetNanoseconds()),
+			Partition: int(f.GetPartition()), Answered: int(f.GetAnswered()), Replicas: int(f.GetReplicas()),
+			Detail: f.GetText(), RetryAfter: time.Duration(f.GetNanoseconds()),
 		}
 		if len(causes) > 0 {
 			e.Cause = cause
@@ -142,6 +145,8 @@ func decodePart(f *wire.Fault, depth int) error {
 		return e
 	case wire.Fault_DAMAGE:
 		return &register.DamageError{Where: f.GetWhere(), What: f.GetText()}
+	case wire.Fault_NOT_READY:
+		return &register.NotReadyError{Why: f.GetText()}
 	case wire.Fault_SKEW:
 		return &register.SkewError{Ahead: time.Duration(f.GetNanoseconds())}
 	}

@@ -52,6 +52,8 @@ func TestErrorsKeepTheirMeaning(t *testing.T) {
 		{"unknown", &register.UnknownError{Cause: context.DeadlineExceeded}, []error{context.DeadlineExceeded}},
 		{"quorum", &register.QuorumError{Partition: 311, Answered: 1, Replicas: 3, RetryAfter: 2 * time.Second, Cause: register.ErrFailed}, []error{register.ErrFailed}},
 		{"quorum without a cause", &register.QuorumError{Partition: 3, Replicas: 3}, nil},
+		{"quorum with its detail", &register.QuorumError{Answered: 1, Replicas: 3, Detail: "n2 down for 40s", Cause: register.ErrFailed}, []error{register.ErrFailed}},
+		{"not ready", fmt.Errorf("get: %w", &register.NotReadyError{Why: "waiting for n2"}), nil},
 		{"damage", fmt.Errorf("look: %w", &register.DamageError{Where: "p0311.g7/k", What: "a checksum is wrong"}), nil},
 		{"skew", &register.SkewError{Ahead: 25 * time.Hour}, nil},
 		{"canceled", context.Canceled, []error{context.Canceled}},
@@ -80,6 +82,7 @@ func TestErrorsKeepTheirMeaning(t *testing.T) {
 			same[*register.QuorumError](t, got, tc.err)
 			same[*register.DamageError](t, got, tc.err)
 			same[*register.SkewError](t, got, tc.err)
+			same[*register.NotReadyError](t, got, tc.err)
 		})
 	}
 }

@@ -23,7 +23,7 @@ func (p *Peer) fetch(ctx context.Context, k key.Key, coordinated bool) (register
 	f := &fetched{session: s}
 	var cancel context.CancelCauseFunc
 	f.ctx, cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	f.cancel = func() { cancel(nil); p.streams.Add(-1) }
+	f.cancel = func() { cancel(nil); s.shut() }
 	f.dog = newWatchdog(p.peers.stall, func() { cancel(errStalled) })
 	stop := context.AfterFunc(ctx, func() { cancel(ctx.Err()) })
 	p.peers.config.Events.message(KindFetch, true)
@@ -62,7 +62,7 @@ type fetched struct {
 
 func (f *fetched) open(what *wire.Wanted) (rec *register.Record, err error) {
 	s := f.session
-	if f.stream, err = s.client.Fetch(s.greet(f.ctx, s.hello.GetStart())); err != nil {
+	if f.stream, err = s.values.Fetch(s.greet(f.ctx, s.hello.GetStart())); err != nil {
 		return nil, s.cutOff(f.ctx, err)
 	}
 	var given *wire.Given

@@ -74,18 +74,22 @@ func greeted(header metadata.MD) (*wire.Hello, error) {
 // admit judges a Hello, whichever end it comes from, and keeps the highest start number of its node.
 func (p *Peers) admit(h *wire.Hello) error {
 	node := ring.NodeID(h.GetNode())
-	_, known := p.config.Address(node)
+	_, member := p.config.Address(node)
 	switch {
 	case h.GetVersion() != Version:
 		return &refusal{ReasonVersion, fmt.Sprintf("it speaks version %d of the wire, %v speaks %d", h.GetVersion(), p.config.Node, Version)}
 	case h.GetCluster() != p.config.Cluster:
 		return &refusal{ReasonCluster, fmt.Sprintf("it is of cluster %s, %v is of %s", clipped(h.GetCluster()), p.config.Node, p.config.Cluster)}
-	case node == p.config.Node || !known:
+	case node == p.config.Node || !member:
 		return &refusal{ReasonNode, fmt.Sprintf("%v is not known to %v as another member", node, p.config.Node)}
+	}
+	var known uint64
+	if p.config.Started != nil {
+		known = p.config.Started(node)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if highest := p.starts[node]; h.GetStart() < highest {
+	if highest := max(p.starts[node], known); h.GetStart() < highest {
 		return &refusal{ReasonStale, fmt.Sprintf("%v has start number %d, but %d was heard of: its directory is an older copy, or a second process runs from one",
 			node, h.GetStart(), highest)}
 	}

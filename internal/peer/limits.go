@@ -9,7 +9,7 @@ const Version = 1
 const (
 	BeatEvery = 200 * time.Millisecond // between two heartbeats
 	DownAfter = 700 * time.Millisecond // of silence
-	watchTick = 50 * time.Millisecond  // at which silence is added up; a longer pause was this node's own
+	watchTick = 50 * time.Millisecond  // at which silence is added up
 )
 
 // Connections.
@@ -39,7 +39,8 @@ const (
 	helloMax        = 4 << 10
 	nameMax         = 256 // bytes of a name or release in a Hello
 	streamWindow    = 256 << 10
-	connectionAhead = 4 << 20 // window of a whole connection
+	unsentBytes     = 128 << 10 // that wait in the kernel to be sent
+	connectionAhead = 4 << 20   // window of a whole connection
 )
 
 // Values on streams of their own.

@@ -189,14 +189,14 @@ func decodeTags(w *wire.Tags) (t register.Tags, err error) {
 func encodeReport(r *register.Report) *wire.Report {
 	return &wire.Report{
 		VersionTime: uint64(r.Outcome.Version.Time), VersionNode: uint32(r.Outcome.Version.Node), Replaced: r.Outcome.Replaced,
-		Changed: r.Changed, Sent: r.Sent, Lost: r.Lost, Fault: encodeFault(r.Err),
+		Changed: r.Changed, Sent: r.Sent, Lost: r.Lost, Fault: encodeFault(r.Err), Clock: uint64(r.Clock),
 	}
 }
 
 func decodeReport(w *wire.Report) register.Report {
 	return register.Report{
 		Outcome: register.Outcome{Version: stamp(w.GetVersionTime(), w.GetVersionNode()), Replaced: w.GetReplaced()},
-		Changed: w.GetChanged(), Sent: w.GetSent(), Lost: w.GetLost(), Err: decodeFault(w.GetFault()),
+		Changed: w.GetChanged(), Sent: w.GetSent(), Lost: w.GetLost(), Err: decodeFault(w.GetFault()), Clock: register.Time(w.GetClock()),
 	}
 }
 

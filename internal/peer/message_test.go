@@ -119,7 +119,7 @@ func TestOrdersArriveAsTheyWere(t *testing.T) {
 func TestReportsArriveAsTheyWere(t *testing.T) {
 	for name, r := range map[string]register.Report{
 		"done":    {Outcome: register.Outcome{Version: at(4, 2), Replaced: true}, Changed: true, Sent: true},
-		"lost":    {Sent: true, Lost: true, Err: &register.UnknownError{Cause: register.ErrFull}},
+		"lost":    {Sent: true, Lost: true, Clock: 77, Err: &register.UnknownError{Cause: register.ErrFull}},
 		"refused": {Err: register.ErrPrecondition},
 		"zero":    {},
 	} {

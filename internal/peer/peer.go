@@ -17,8 +17,10 @@ import (
 
 // A State is how a node stands at the moment; every heartbeat tells it.
 type State struct {
-	Ready bool   // it takes requests
-	Epoch uint64 // of its ring table
+	Ready bool          // it takes requests
+	Epoch uint64        // of its ring table
+	Clock register.Time // its hybrid clock
+	Name  string        // of the state, for people
 }
 
 // Local is what this node answers its peers with. It is safe for concurrent use.
@@ -46,7 +48,9 @@ type Config struct {
 	Start   uint64 // this life of the node
 	// Address is where another member listens for its peers. It is asked anew for each connection, to or from that member.
 	Address func(node ring.NodeID) (hostPort string, known bool)
+	Started func(node ring.NodeID) uint64 // the latest life of a member that is known; may be nil
 	Local   Local
+	Heard   func(clock register.Time) // of another node's State: clocks that stay together let no order run out on its way; may be nil
 	Events  Events
 	// Inject writes down the trace that ctx belongs to, "" if nobody keeps it; Extract takes it up at the other end. Both may be nil.
 	Inject  func(ctx context.Context) string
@@ -123,6 +127,7 @@ type Status struct {
 	Node    ring.NodeID
 	Up      bool          // a session stands
 	Ready   bool          // as it says; false while it is not up
+	State   string        // as it says, for people; "" while it is not up
 	Epoch   uint64        // of its ring table, as it last said
 	Start   uint64        // of the life that is, or was, talked to
 	Release string        // what it runs
@@ -177,7 +182,6 @@ type Peer struct {
 	peers    *Peers
 	node     ring.NodeID
 	standing atomic.Pointer[standing]
-	streams  atomic.Int64 // values on their way
 }
 
 // Node is its number.
@@ -200,13 +204,13 @@ func (st *standing) down(node ring.NodeID) *DownError {
 func (p *Peer) status() Status {
 	st := p.standing.Load()
 	s := Status{
-		Node: p.node, Since: st.since, Cause: st.cause, Start: st.start, Release: st.release, Epoch: st.epoch, Streams: int(p.streams.Load()),
+		Node: p.node, Since: st.since, Cause: st.cause, Start: st.start, Release: st.release, Epoch: st.epoch,
 	}
 	if on := st.session; on != nil {
 		state := on.state()
-		s.Up, s.Ready, s.Epoch, s.RTT = true, state.Ready, state.Epoch, time.Duration(on.rtt.Load())
+		s.Up, s.Ready, s.State, s.Epoch, s.RTT = true, state.Ready, state.Name, state.Epoch, time.Duration(on.rtt.Load())
 		s.Queue, _ = on.box.waiting()
-		s.Pending = on.pending()
+		s.Pending, s.Streams = on.underWay()
 	}
 	return s
 }

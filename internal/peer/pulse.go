@@ -7,13 +7,15 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/estorajed/estorajed/internal/peer/wire"
+	"github.com/estorajed/estorajed/internal/register"
 )
 
 // sentTimes remembers when the last few heartbeats were sent, in nanoseconds, by their number.
 type sentTimes [8]atomic.Int64
 
-// watch sends the heartbeats and adds up the silence, until the session is over. Silence is counted in ticks of this goroutine, and a long
-// one counts no more than two: if this process itself stood still, the other node's answers may well be waiting to be read.
+// watch sends the heartbeats and adds up the silence, until the session is over. Silence is counted in ticks of this goroutine, and one that
+// comes late counts little more than one in time: while this process stands still, or has too little of the processor, the other
+// node's answers may well be waiting to be read.
 func (s *session) watch() {
 	ticker := time.NewTicker(watchTick)
 	defer ticker.Stop()
@@ -22,7 +24,7 @@ func (s *session) watch() {
 	last, beaten := time.Now(), time.Time{}
 	for {
 		now := time.Now()
-		silence += min(now.Sub(last), 2*watchTick)
+		silence += min(now.Sub(last), watchTick*3/2)
 		last = now
 		if s.heard.Swap(false) {
 			silence = 0
@@ -72,15 +74,22 @@ const rttShare = 4
 // learn takes in the other node's state.
 func (s *session) learn(state *wire.State) {
 	s.ready.Store(state.GetReady())
+	s.named.Store(state.GetName())
 	s.epoch.Store(state.GetEpoch())
+	if heard := s.peer.peers.config.Heard; heard != nil && state != nil {
+		heard(register.Time(state.GetClock()))
+	}
 }
 
-func (s *session) state() State { return State{Ready: s.ready.Load(), Epoch: s.epoch.Load()} }
+func (s *session) state() State {
+	name, _ := s.named.Load().(string)
+	return State{Ready: s.ready.Load(), Epoch: s.epoch.Load(), Name: name}
+}
 
 // state is this node's, as its peers hear it.
 func (p *Peers) state() *wire.State {
 	s := p.config.Local.State()
-	return &wire.State{Ready: s.Ready, Epoch: s.Epoch}
+	return &wire.State{Ready: s.Ready, Epoch: s.Epoch, Clock: uint64(s.Clock), Name: s.Name}
 }
 
 // Pulse answers another node's heartbeats. It ends when the other node has heard, on its other stream, that this one stops.

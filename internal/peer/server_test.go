@@ -46,11 +46,17 @@ func (r *refusals) of(reason string) int {
 	return r.reasons[reason]
 }
 
+func (r *refusals) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return fmt.Sprintf("%v %q", r.reasons, r.texts)
+}
+
 func (r *refusals) await(t *testing.T, reason string) {
 	t.Helper()
 	eventually(t, func() error {
 		if r.of(reason) == 0 {
-			return fmt.Errorf("nothing was refused as %q; texts %q", reason, r.texts)
+			return fmt.Errorf("nothing was refused as %q; so far %v", reason, r)
 		}
 		return nil
 	})
@@ -96,7 +102,7 @@ func TestWhoDoesNotBelongHereIsRefused(t *testing.T) {
 			}
 			checkUnreachable(t, to)
 			if seen.of(tc.reason) == 0 {
-				t.Errorf("refused as %v", seen.reasons)
+				t.Errorf("refused as %v", seen)
 			}
 			_ = server
 		})
@@ -229,7 +235,7 @@ func TestStreamsWithoutAProperHelloAreRefused(t *testing.T) {
 				}
 			}
 			if seen.of(tc.reason) != 4 {
-				t.Errorf("refused as %v", seen.reasons)
+				t.Errorf("refused as %v", seen)
 			}
 		})
 	}
@@ -334,7 +340,7 @@ func TestKindsToComeAreAnswered(t *testing.T) {
 		}
 	}
 	if err := decodeFault(answers[5].GetFault()); err == nil || !strings.Contains(err.Error(), "kind 77") || answers[7].GetFault() != nil {
-		t.Errorf("%v; refused %v", answers, seen.reasons)
+		t.Errorf("%v; refused %v", answers, seen)
 	}
 }
 
@@ -388,6 +394,47 @@ func TestAServerThatStopsAnswersWhatItHasBegun(t *testing.T) {
 		if err := <-reports; err != nil {
 			t.Error(err)
 		}
+	}
+	server.stop(t)
+}
+
+func TestAServerThatStopsLetsValuesFlowToTheirEnd(t *testing.T) {
+	server, to := pair(t, nil)
+	reads(server, &pattern{length: 8 * mebibyte})
+	_, body, err := to.Read(t.Context(), "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	release, staged := make(chan struct{}), make(chan error, 1)
+	source := &pattern{length: 8 * mebibyte, stop: mebibyte, wait: release}
+	go func() {
+		v, err := to.Stage(t.Context(), at(1, 1), source, -1)
+		if err == nil && v.Length != source.length {
+			err = fmt.Errorf("%d bytes were staged", v.Length)
+		}
+		staged <- err
+	}()
+	eventually(t, func() error {
+		if source.at.Load() < mebibyte {
+			return errors.New("the other value does not flow")
+		}
+		return nil
+	})
+	server.end()
+	eventually(t, func() error {
+		if to.Up() {
+			return errors.New("it still counts as up")
+		}
+		return nil
+	})
+	if n, err := io.Copy(io.Discard, body); err != nil || n != 8*mebibyte {
+		t.Errorf("%d bytes, then %v", n, err)
+	}
+	body.Close()
+	close(release)
+	if err := <-staged; err != nil {
+		t.Error(err)
 	}
 	server.stop(t)
 }

@@ -19,7 +19,7 @@ func (p *Peer) Stage(ctx context.Context, id register.Stamp, body io.Reader, siz
 	if err != nil {
 		return register.Value{}, fmt.Errorf("stage at %v: %w", p.node, err)
 	}
-	defer p.streams.Add(-1)
+	defer s.shut()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	u := &upload{session: s, ctx: ctx, dog: newWatchdog(p.peers.stall, func() { cancel(errStalled) })}
@@ -41,7 +41,7 @@ type upload struct {
 }
 
 func (u *upload) run(id register.Stamp, body io.Reader, size int64) (v register.Value, err error) {
-	u.stream, err = u.session.client.Stage(u.session.greet(u.ctx, u.session.hello.GetStart()))
+	u.stream, err = u.session.values.Stage(u.session.greet(u.ctx, u.session.hello.GetStart()))
 	if err != nil {
 		return v, u.session.cutOff(u.ctx, err)
 	}

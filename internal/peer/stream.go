@@ -8,8 +8,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	"github.com/estorajed/estorajed/internal/register"
 )
 
 // What Stage and Fetch have in common: a value on a stream of its own, cut off when it comes to a standstill.
@@ -33,20 +31,6 @@ func (w *watchdog) during(do func() error) error {
 	w.timer.Reset(w.limit)
 	defer w.timer.Stop()
 	return do()
-}
-
-// open counts a stream in, on the session that stands.
-func (p *Peer) open() (*session, error) {
-	st := p.standing.Load()
-	if st.session == nil {
-		return nil, st.down(p.node)
-	}
-	if p.streams.Add(1) > streamsMax {
-		p.streams.Add(-1)
-		p.peers.config.Events.overloaded(p.node)
-		return nil, register.ErrOverload
-	}
-	return st.session, nil
 }
 
 // cutOff is why a stream of the session ended with err before its time; ctx is what it ran under.

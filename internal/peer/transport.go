@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/stats"
@@ -14,6 +15,29 @@ import (
 // Credentials are made here and nowhere else. There are none yet: the peer port belongs on a private network.
 func serverCredentials() credentials.TransportCredentials { return insecure.NewCredentials() }
 func clientCredentials() credentials.TransportCredentials { return insecure.NewCredentials() }
+
+// dial opens a connection.
+func dial(ctx context.Context, address string) (net.Conn, error) {
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err == nil {
+		keepShort(c)
+	}
+	return c, err
+}
+
+// keepShort lets no more than a few frames wait in the kernel for being sent: where the network is slow, a heartbeat would wait behind
+// megabytes there, and nothing can overtake them. If it cannot be set, that is no reason not to talk.
+func keepShort(c net.Conn) {
+	tcp, is := c.(*net.TCPConn)
+	if !is {
+		return
+	}
+	if raw, err := tcp.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) {
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytes)
+		})
+	}
+}
 
 // A listener looks at how each connection begins.
 type listener struct {
@@ -26,6 +50,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	keepShort(c)
 	return &conn{Conn: c, peers: l.peers, expected: []byte(preface)}, nil
 }
 

@@ -42,14 +42,14 @@ type Operation struct {
 	value     Value
 	entry     Entry
 	write     bool
-	sent      bool  // a proposal of its own was given out
-	first     Stamp // version of the first of these
-	last      Stamp // version of the latest
-	proposals int   // rounds that came to an accept, of its own record or of one that it settles
-	base      Stamp // version of the state that it was built on, zero: no record
-	was       bool  // that state had a value
-	look      bool  // read: the next round looks, and does not settle
-	looks     int   // read: times that the states differed since it last settled
+	sent      bool      // a proposal of its own was given out
+	first     Stamp     // version of the first of these
+	last      Stamp     // version of the latest
+	proposals int       // rounds that came to an accept, of its own record or of one that it settles
+	base      Stamp     // version of the state that it was built on, zero: no record
+	attempts  []attempt // proposals of its own, by version
+	look      bool      // read: the next round looks, and does not settle
+	looks     int       // read: times that the states differed since it last settled
 
 	set      ring.Set
 	stage    stage
@@ -71,7 +71,8 @@ type Operation struct {
 	quorums  int  // phases that had their quorum
 	end      end
 
-	none      Record   // 'no record', to point at
+	none      Record // 'no record', to point at
+	oneTry    [1]attempt
 	one       [1]sight // backs sights, outbox and proposal of a first round with a single replica
 	oneOut    [1]Message
 	oneRecord Record

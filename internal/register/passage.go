@@ -13,6 +13,7 @@ type Report struct {
 	Sent    bool  // an accept of the write may have reached a replica
 	Lost    bool  // Err is an *UnknownError that no other coordinator could do better about
 	Err     error // as of Operation.Outcome, or why the write was not begun
+	Clock   Time  // of the coordinator, for the entry node to merge: its next last ballot lies in that one's future; 0: not told
 }
 
 // answers tells whether the write is decided by r: applied, or refused for a reason that rests on the key's state.
@@ -80,16 +81,22 @@ func (p *Passage) Answer(turn int, r Report) {
 	case r.Lost:
 		p.decided, p.report = true, r
 	default:
-		p.sent = p.sent || r.Sent
+		if r.Sent {
+			p.unclear()
+		}
 		p.report = r
 	}
 }
 
-// Overdue says that the distant coordinator which has the turn is not waited for any longer: it may be dead, or slow.
-func (p *Passage) Overdue() {
+// unclear notes that accepts of the coordinator which has the turn may be on their way, at ballots up to its last: it may be over for
+// that coordinator, but its clock may be ahead of the entry node's. The next one must lie above these, too.
+func (p *Passage) unclear() {
 	p.sent = true
 	p.passed = max(p.passed, p.last.Time)
 }
+
+// Overdue says that the distant coordinator which has the turn is not waited for any longer: it may be dead, or slow.
+func (p *Passage) Overdue() { p.unclear() }
 
 // Passed is what the entry node's clock must have passed before the next turn: it may be moved there.
 func (p *Passage) Passed() Time { return p.passed }

@@ -66,7 +66,7 @@ func (o *Operation) trace(newest *Record, floor Stamp) (version Stamp, fresh boo
 	past := newest.find(o.entry.Operation)
 	switch {
 	case !none && newest.Operation == o.entry.Operation:
-		o.settle(newest, o.success(newest.Version)) // mine: complete it
+		o.settle(o.whole(newest), o.success(newest.Version)) // mine: complete it
 	case past != nil && o.known(newest):
 		o.finish(o.success(past.Version)) // mine was applied, and replaced since
 	case past != nil:
@@ -102,10 +102,14 @@ func (o *Operation) refuse(newest *Record, err error) {
 
 // build proposes the change upon the newest state, under the version of an earlier attempt upon the same state if there was one.
 func (o *Operation) build(newest *Record, floor, version Stamp, damaged bool) {
-	o.base, o.was = newest.Version, newest.Present() || damaged
+	o.base = newest.Version
 	if version.IsZero() {
 		version = o.ballot
 		o.last = version
+		if o.attempts == nil {
+			o.attempts = o.oneTry[:0]
+		}
+		o.attempts = append(o.attempts, attempt{version, newest.Present() || damaged})
 		if !o.sent {
 			o.first = version
 		}
@@ -123,8 +127,31 @@ func (o *Operation) build(newest *Record, floor, version Stamp, damaged bool) {
 	o.propose(r, o.success(version))
 }
 
+// An attempt is a proposal of a write's own: its version, and whether the state that it was built on had a value.
+type attempt struct {
+	version  Stamp
+	replaces bool
+}
+
+// success is the outcome once the attempt of that version counts. That need not be the latest one: one that was given up for lost may be
+// carried on by somebody else. Of an attempt of another coordinator it is not known what it replaces.
 func (o *Operation) success(version Stamp) end {
-	return end{outcome: Outcome{Version: version, Replaced: o.was}, changed: true}
+	e := end{outcome: Outcome{Version: version}, changed: true}
+	for _, a := range o.attempts {
+		if a.version == version {
+			e.outcome.Replaced = a.replaces
+		}
+	}
+	return e
+}
+
+// whole is a record of this very operation with its value's bytes, as far as they are at hand here: nobody need fetch them then.
+func (o *Operation) whole(r *Record) *Record {
+	own := *r
+	if own.Kind == Data {
+		own.Value.Inline, own.Value.Stage = o.value.Inline, o.value.Stage
+	}
+	return &own
 }
 
 // find looks an operation up in the states that r replaced.

@@ -280,9 +280,58 @@ func TestATakerKnowsThatAnAcceptMayHaveBeenSent(t *testing.T) {
 	}
 }
 
+// A first attempt replaces a value and is cut short; a second one, upon a delete that came in between, is too. Then the first one turns out to
+// have been carried on: what counts is what that one replaced.
+func TestAnOutcomeIsThatOfTheAttemptThatCounts(t *testing.T) {
+	value, grave := state(Data, 0x21, 0x20, 0x10), state(Tombstone, 0x30, 0x30, 0x20)
+	o := NewWrite(put, Value{}, Entry{Operation: bal(0x40, 9)})
+	for i, seen := range []Record{value, grave} {
+		o.Begin(three, bal(0x50+0x10*i, 9))
+		promise(o, 5, seen, seen)
+		if m := o.Outbox(); m[0].Phase != Accept || m[0].Record.Version != bal(0x50+0x10*i, 9) {
+			t.Fatalf("attempt %d: %+v", i, m)
+		}
+		o.Timeout()
+	}
+	o.Begin(three, bal(0x70, 9))
+	first := state(Data, 0x50, 0x50, 0x20)
+	first.Version, first.Operation = bal(0x50, 9), bal(0x40, 9)
+	promise(o, 5, grave, first)
+	if got, want := verdict(o), "propose value 50-9 then replaced 50-9"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // A put-if-absent builds on a delete that is not chosen, and its accept lands at one replica only. Its second attempt meets the
 // value that is chosen, at the other two. To say 412 from what was seen would be wrong: a round over the first replica could still
 // complete the write. At the operation's own ballot it cannot.
+func TestATakerCompletesWithTheValueAtHand(t *testing.T) {
+	stage, inline := bal(39, 9), []byte("value")
+	for _, tc := range []struct {
+		name  string
+		value Value
+	}{
+		{"inline", Value{Length: 5, Sum: 7, Inline: inline}},
+		{"staged", Value{Length: InlineMax + 1, Sum: 7, Stage: stage}},
+	} {
+		o := NewWrite(put, tc.value, Entry{Operation: bal(40, 9), Taker: true})
+		o.Begin(three, bal(100, 9))
+		found := mine(Data, 60, 60)
+		found.Value = Value{Length: tc.value.Length, Sum: tc.value.Sum}
+		promise(o, 0, Record{}, found)
+		m := o.Outbox()[0]
+		if v := m.Record.Value; string(v.Inline) != string(tc.value.Inline) || v.Stage != tc.value.Stage || v.Length != tc.value.Length {
+			t.Errorf("%s: the proposal holds %+v", tc.name, v)
+		}
+		if staged := tc.value.Inline == nil; len(m.Sources) > 0 != staged {
+			t.Errorf("%s: sources %v", tc.name, m.Sources)
+		}
+		if m.Record.Version != found.Version || m.Record.Ballot != bal(100, 9) || !o.Settles() {
+			t.Errorf("%s: %+v", tc.name, m.Record)
+		}
+	}
+}
+
 func TestARefusedWriteIsNeverCarriedOn(t *testing.T) {
 	replicas := map[ring.NodeID]*copied{1: newCopy(1<<20, Stamp{}), 2: newCopy(1<<20, Stamp{}), 3: newCopy(1<<20, Stamp{})}
 	value, grave := state(Data, 0x20, 0x20, 0x10), state(Tombstone, 0x25, 0x25, 0x20)

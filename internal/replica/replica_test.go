@@ -102,6 +102,17 @@ func TestAnotherEpochIsRefused(t *testing.T) {
 	}
 }
 
+// The operations of an older epoch may count with other replicas than those of this one.
+func TestAnOlderEpochIsRefused(t *testing.T) {
+	r := replica.New(replica.Config{Node: 1, Store: &replicatest.Store{}, Epoch: func(key.Key) uint64 { return 3 }})
+	for _, m := range []register.Message{{Phase: register.Look}, {Phase: register.Prepare, Ballot: register.Stamp{Time: 1, Node: 2}}, {Phase: register.Accept, Record: value(register.Stamp{Time: 1, Node: 2})}} {
+		m.Epoch = 2
+		if a, err := r.Ask(t.Context(), "k", m); err != nil || a.Reply != register.Stale || a.Epoch != 3 {
+			t.Errorf("%v of epoch 2: %+v, %v", m.Phase, a, err)
+		}
+	}
+}
+
 func TestOnlyDurableStateAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sync := make(chan struct{})

@@ -168,6 +168,7 @@ func (c *carriage) deliver(m register.Message, a register.Answer, err error) {
 	}
 	if err == nil && a.Reply == register.Refused {
 		c.counts.Conflicts++
+		err = c.n.clock.Merge(a.Rests.Time, c.wall(c.n)) // a refusal from too far ahead is none: no ballot could lie above it
 	}
 	if a.Reply == register.Stale && a.Epoch > c.set().Epoch {
 		c.learn(c.n)

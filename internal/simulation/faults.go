@@ -131,25 +131,24 @@ func (w *world) goOn(n *node) {
 	n.parked = nil
 }
 
-// jump moves a node's wall clock. Few nodes may be so wrong that the others no longer listen to them.
+// jump moves a node's wall clock. Where some clocks are so wrong that the others no longer listen to them, the others' must not be far from each
+// other, or one of them would listen and be carried away in turn; and the wrong ones must be too few to matter.
 func (w *world) jump(n *node) fault {
-	n.off += w.upTo(2*w.p.jump) - w.p.jump
-	f := jumpOne
 	wild := 0
 	for _, n := range w.nodes {
 		wild += count(n.wild)
 	}
-	if w.p.wild && (n.wild || wild < (w.p.replicas-1)/2) && w.percent(20) {
-		n.off += register.MaxAhead
+	sane := (register.MaxAhead - time.Hour) / 2 // two clocks that are off in opposite directions still hear each other
+	if w.p.wild {
+		sane = time.Hour
+	}
+	n.off = max(min(n.off+w.upTo(2*w.p.jump)-w.p.jump, sane), -sane)
+	f := jumpOne
+	if w.p.wild && (n.wild || wild < (w.p.replicas-1)/2 && w.percent(20)) {
 		n.wild = true
+		n.off = register.MaxAhead + 2*time.Hour + w.upTo(register.MaxAhead)
 		f = jumpTooFar
 	}
-	const sane = (register.MaxAhead - time.Hour) / 2 // two clocks that are off in opposite directions still hear each other
-	limit := sane
-	if n.wild {
-		limit = 2 * register.MaxAhead
-	}
-	n.off = max(min(n.off, limit), -sane)
 	w.logf("%v: wall clock is off by %v", n.id, n.off)
 	return f
 }
@@ -162,7 +161,7 @@ func (w *world) rot(n *node, b *book) {
 	name := key.FileName(b.key)
 	for _, folder := range n.disk.Names("keys") {
 		for _, path := range []string{folder + "/" + name, folder + "/deleted/" + name} {
-			if n.disk.Rot(path) {
+			if n.disk.Rot(path, -1-w.r.Int64N(400)) {
 				b.rotten |= 1 << n.id
 				w.counts.fault(copyRotten)
 				w.logf("%v: %s is damaged", n.id, path)

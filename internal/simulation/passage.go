@@ -37,7 +37,6 @@ type entry struct {
 var (
 	errTurns = errors.New("there is nobody left to turn to")
 	errTime  = errors.New("there is no time left")
-	errBegun = errors.New("not begun")
 )
 
 // enter takes a write in at a node.

@@ -98,14 +98,22 @@ var profiles = []struct {
 		p.list, p.replicas, p.nodes = []fault{stallOne, stallOne, crashOne, cutOne}, 3, 4+r.IntN(3)
 		p.kinds = kindMixes[r.IntN(len(kindMixes))]
 	}},
+	{"hand-overs twice", func(r *rand.Rand, p *profile) { // hand-overs are doubled, and come late to coordinators that crashed meanwhile
+		p.twice, p.late, p.lateMost, p.drop = 300, 300, of[time.Duration](r, 100, 400)*time.Millisecond, of(r, 0, 30)
+		p.turns, p.away, p.wait, p.cut, p.faults = 2+r.IntN(3), 100, 2*time.Second, of(r, 50, 150), 0
+		p.keys, p.think, p.replicas, p.roundLimit, p.clients = 1, 2*time.Millisecond, 3, 100*time.Millisecond, 5
+		p.kinds, p.downFirst, p.downMax, p.slowSync = of(r, kindMixes[0], kindMixes[5]), 15*time.Millisecond, 30*time.Millisecond, 0
+		p.operations = 40 + r.IntN(40)
+	}},
 	{"put if absent", func(r *rand.Rand, p *profile) { // deletes and conditional puts in contention, messages lost
 		p.kinds, p.keys, p.think, p.drop = of(r, kindMixes[1], kindMixes[3]), 1, of[time.Duration](r, 2, 10)*time.Millisecond, of(r, 80, 200, 300)
 		p.late, p.lateMost, p.faults, p.roundLimit, p.replicas = 100, 150*time.Millisecond, 0, 100*time.Millisecond, 3
 		p.delicate, p.cut = of(r, 0, 20), of(r, 0, 50)
 	}},
 	{"repair", func(r *rand.Rand, p *profile) { // repairers teach what others are changing
-		p.repairs, p.repairStall, p.keys, p.think, p.replicas = 8*time.Millisecond, of(r, 0, 200), 1, of[time.Duration](r, 2, 10)*time.Millisecond, of(r, 3, 5)
-		p.late, p.drop, p.lateMost = of(r, 40, 100), of(r, 30, 80, 150), 150*time.Millisecond
+		p.repairs, p.repairStall, p.keys, p.think = of[time.Duration](r, 3, 10, 30)*time.Millisecond, of(r, 0, 200), 1, of[time.Duration](r, 2, 10)*time.Millisecond
+		p.late, p.drop, p.lateMost, p.replicas, p.clients = of(r, 100, 300), of(r, 30, 80, 150), 150*time.Millisecond, of(r, 3, 5), 5
+		p.away, p.roundLimit, p.slowSync, p.faults = 100, 100*time.Millisecond, 0, of[time.Duration](r, 0, 300)*time.Millisecond
 	}},
 	{"clocks", func(r *rand.Rand, p *profile) { // wall clocks jump by hours, and now and then by more than is tolerated
 		p.list, p.faults, p.jump = []fault{jumpOne, jumpOne, crashOne, stallOne}, 30*time.Millisecond, 20*time.Hour

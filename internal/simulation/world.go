@@ -3,7 +3,6 @@ package simulation
 import (
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/estorajed/estorajed/internal/register"
@@ -167,11 +166,7 @@ func (w *world) run() {
 
 func (w *world) describe() string {
 	p := &w.p
-	s := fmt.Sprintf("profile %q, %d nodes, %d keys (%d of them cold)", p.name, p.nodes, p.keys+p.cold, p.cold)
-	for part, set := range w.parts {
-		s += fmt.Sprintf(", partition %d at %v", part, set)
-	}
-	return s + "\n" + strings.ReplaceAll(fmt.Sprintf("%+v", *p), "\n", " ")
+	return fmt.Sprintf("profile %q, %d nodes, %d keys (%d of them cold), partitions at %v\n%+v", p.name, p.nodes, p.keys+p.cold, p.cold, w.parts, *p)
 }
 
 // heartbeat lets floors rise and ceilings be raised ahead, as replica.Run does.

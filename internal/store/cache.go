@@ -54,7 +54,7 @@ func (s *Store) remember(k key.Key, hash, seq uint64, rec *register.Record) {
 // keep takes over what is in memory anyway, when it is about to be forgotten since its file is there: who wrote a key often asks for it,
 // and each further write looks at its head. The caller holds mu for writing.
 func (s *Store) keep(job fileJob) {
-	if s.cache == nil || job.item.kind != entryPut {
+	if s.cache == nil || job.item.kind != entryPut || job.item.recovered { // of an earlier run's, the file may be newer
 		return
 	}
 	if it, ok := s.m.shown(job.key); ok && it == job.item {

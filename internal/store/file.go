@@ -178,8 +178,13 @@ func (s *Store) discarded(it *item) bool {
 	return it.gen < s.m.state.parts[it.part].gen
 }
 
+// isPlaced tells whether target is the item's file. A damaged one counts as it: the staged file is gone, so that is what is left of it, and
+// what reads must find; it is no reason for the store to fail.
 func (s *Store) isPlaced(job fileJob, target string) bool {
 	file, err := s.openFile(target, job.key)
+	if _, damaged := errors.AsType[*register.DamageError](err); damaged {
+		return true
+	}
 	if err != nil || file == nil {
 		return false
 	}

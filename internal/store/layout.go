@@ -16,7 +16,7 @@ import (
 //	keys/p0311.g7/k-NAME        values of partition 311, generation 7
 //	keys/p0311.g7/deleted/k-NAME  its tombstones
 //	keys/p0311.g7/tkNAME        a file on its way, to be renamed
-//	staging/                    large values on their way
+//	staging/                    large values on their way: u-ID as they come, s-BALLOT once a record names them
 //	quarantine/                 files that were found damaged
 const (
 	checkpointName = "checkpoint"
@@ -72,7 +72,12 @@ func keyPath(folder string, k key.Key, kind register.Kind) string {
 	return folder + "/" + key.FileName(k)
 }
 
-func stagePath(id register.Stamp) string { return stagingDir + "/s-" + id.String() }
+// uploadPath is where a value is staged under its id, until a record names it.
+func uploadPath(id register.Stamp) string { return stagingDir + "/u-" + id.String() }
+
+// stagePath is where the staged value of a record lies, complete with its trailer, until it is put in its place. Its name is the record's
+// ballot, so that it is never another's, even if the same value is staged once more.
+func stagePath(ballot register.Stamp) string { return stagingDir + "/s-" + ballot.String() }
 
 // tempOf is the temporary file in which a key's file is written: beside it, and no other key's.
 func tempOf(target string) string {

@@ -4,13 +4,11 @@ package store
 
 import (
 	"cmp"
-	"encoding/json"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
+	"time"
+
+	"github.com/estorajed/estorajed/internal/mutation"
 )
 
 // A mutant is a deliberate bug: where old stands in file, new stands instead, in a test build of its own. The simulation must catch
@@ -60,46 +58,21 @@ func TestMutants(t *testing.T) {
 	caught := regexp.MustCompile(`after (\d+) runs seed \d+ fails|panic: store: |--- FAIL: TestA\w+|--- FAIL: TestWhat\w+|--- FAIL: TestWriters\w+|panic: test timed out`)
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
-			out, err := runMutant(t, m)
+			out, failed := runMutant(t, m)
 			found := caught.FindStringSubmatch(out)
-			if err == nil || found == nil {
-				t.Fatalf("not caught, or not by the simulation (%v):\n%s", err, out)
+			if !failed || found == nil {
+				t.Fatalf("not caught, or not by the simulation (failed: %v):\n%s", failed, out)
 			}
 			t.Logf("caught: %s", found[0])
 		})
 	}
 }
 
-func runMutant(t *testing.T, m mutant) (string, error) {
-	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(here, m.file)
-	source, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(string(source), m.old); n != 1 {
-		t.Fatalf("%s holds what the mutant changes %d times, not once: change the mutant with the code", m.file, n)
-	}
-	mutated := filepath.Join(t.TempDir(), m.file)
-	if err := os.WriteFile(mutated, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {path: mutated}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := filepath.Join(t.TempDir(), "overlay.json")
-	if err := os.WriteFile(list, overlay, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	limit := "75s"
+func runMutant(t *testing.T, m mutant) (string, bool) {
+	limit := 75 * time.Second
 	if m.by != "" {
-		limit = "30s" // a mutant may show itself by hanging
+		limit = 30 * time.Second // a mutant may show itself by hanging
 	}
-	out, err := exec.Command("go", "test", "-overlay", list, "-run", "^"+cmp.Or(m.by, "TestSimulation$"), "-count=1", "-timeout="+limit,
-		".", "-args", "-base=1", "-seconds=60").CombinedOutput()
-	return string(out), err
+	binary := mutation.Build(t, "store", mutation.Change{File: "store/" + m.file, Old: m.old, New: m.new})
+	return mutation.Run(t, "store", binary, "^"+cmp.Or(m.by, "TestSimulation$"), limit, "-base=1", "-seconds=60")
 }

@@ -343,6 +343,7 @@ func (s *Store) finishStep(st step, err error) {
 	took := time.Since(s.m.check.began)
 	s.mu.Unlock()
 	remind(s.journalWork)
+	remind(s.fileWork) // a checkpoint may wait for files
 	if err != nil && !passes(err) && !errors.Is(err, register.ErrFailed) {
 		err = s.fail(fmt.Errorf("checkpoint, %v: %w", st.phase, err))
 	}

@@ -74,7 +74,7 @@ func (w *simWorld) put() {
 
 // stage does what Stage does with longer values.
 func (w *simWorld) stage(id register.Stamp, content string) bool {
-	f, err := w.s.fs.Create(stagePath(id))
+	f, err := w.s.fs.Create(uploadPath(id))
 	if err != nil {
 		return false
 	}

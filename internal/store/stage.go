@@ -41,7 +41,7 @@ func (s *Store) Stage(ctx context.Context, id register.Stamp, body io.Reader, si
 
 // stageFile takes a value's bytes into a file of the staging folder.
 func (s *Store) stageFile(ctx context.Context, id register.Stamp, body io.Reader) (register.Value, error) {
-	name := stagePath(id)
+	name := uploadPath(id)
 	f, err := s.fs.Create(name)
 	if err != nil {
 		return register.Value{}, diskError("stage a value", err)
@@ -146,7 +146,7 @@ func (s *Store) Unstage(v register.Value) {
 		return
 	}
 	st.file.Close()
-	_ = s.fs.Remove(stagePath(v.Stage)) // recovery clears what is left
+	_ = s.fs.Remove(uploadPath(v.Stage)) // recovery clears what is left
 }
 
 // settleBytes sees to it that the bytes of a record's value are where its journal entry will say.
@@ -161,22 +161,31 @@ func (s *Store) settleBytes(ctx context.Context, it *item) error {
 			return err
 		}
 	}
-	it.kind = entryStaged
-	name := stagePath(it.rec.Value.Stage)
-	if err := s.seal(it.key, &it.rec, st, name); err != nil {
+	if st.length != it.rec.Value.Length || st.sum != it.rec.Value.Sum { // what came here is not what the writer sent
 		st.file.Close()
-		return errors.Join(diskError("stage a value", err), s.fs.Remove(name))
+		return errors.Join(register.ErrNoBytes, s.removeFile(uploadPath(it.rec.Value.Stage)))
+	}
+	it.kind = entryStaged
+	upload := uploadPath(it.rec.Value.Stage)
+	it.rec.Value.Stage = it.rec.Ballot
+	name := stagePath(it.rec.Ballot)
+	if err := s.seal(it.key, &it.rec, st, upload, name); err != nil {
+		st.file.Close()
+		return errors.Join(diskError("stage a value", err), s.removeFile(upload), s.removeFile(name))
 	}
 	return nil
 }
 
-// seal completes a staged file with the trailer of its record and makes it durable, its name too.
-func (s *Store) seal(k key.Key, rec *register.Record, st *stagedValue, name string) error {
+// seal completes an uploaded file with the trailer of its record and makes it durable, under the name that the record gives it.
+func (s *Store) seal(k key.Key, rec *register.Record, st *stagedValue, upload, name string) error {
 	trailer := appendTrailer(nil, k, rec, st.blocks)
 	if _, err := st.file.WriteAt(trailer, st.length); err != nil {
 		return err
 	}
 	if err := s.syncFile(st.file, name); err != nil {
+		return err
+	}
+	if err := s.fs.Rename(upload, name); err != nil {
 		return err
 	}
 	if err := s.syncDir(stagingDir); err != nil {
@@ -204,7 +213,7 @@ func (s *Store) carry(ctx context.Context, it *item) (*stagedValue, error) {
 		return nil, nil
 	}
 	it.rec.Value.Stage = it.rec.Ballot
-	name := stagePath(it.rec.Ballot)
+	name := uploadPath(it.rec.Ballot)
 	f, err := s.fs.Create(name)
 	if err != nil {
 		return nil, diskError("stage a value", err)

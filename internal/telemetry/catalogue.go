@@ -102,6 +102,19 @@ type families struct {
 	CacheBytes     ScrapedGauge
 	CacheLimit     ScrapedGauge
 
+	PeerUp        ScrapedGauge // peer
+	PeerRoundTrip ScrapedGauge // peer; seconds
+	PeerQueue     ScrapedGauge // peer
+	PeerPending   ScrapedGauge // peer
+	PeerStreams   ScrapedGauge // peer
+	PeerDuration  Histograms   // kind; seconds
+	PeerMessages  Counters     // kind, direction
+	PeerFrames    Counters     // direction
+	PeerBytes     Counters     // direction
+	PeerRefusals  Counters     // reason
+	PeerDowns     Counters     // reason
+	PeerOverloads Counters
+
 	ClusterMembers       ScrapedGauge
 	ClusterVoters        ScrapedGauge
 	ClusterHealthyVoters ScrapedGauge
@@ -138,7 +151,7 @@ type families struct {
 // table ties every field to its row.
 func (f *families) table(build Build) []Metric {
 	var rows []Metric
-	for _, room := range [][]Metric{f.http(), f.coordinator(), f.register(), f.replica(), f.store(), f.journal(), f.cache(), f.cluster(), f.disk(), f.node(build), f.telemetry()} {
+	for _, room := range [][]Metric{f.http(), f.coordinator(), f.register(), f.replica(), f.store(), f.journal(), f.cache(), f.peer(), f.cluster(), f.disk(), f.node(build), f.telemetry()} {
 		rows = append(rows, room...)
 	}
 	for i := range rows {

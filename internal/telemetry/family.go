@@ -118,13 +118,24 @@ func (s *Scrape) Counter(c ScrapedCounter, v float64, at ...int) { s.send(&c.Scr
 // Gauge says what the gauge stands at.
 func (s *Scrape) Gauge(g ScrapedGauge, v float64, at ...int) { s.send(&g.Scraped, v, at) }
 
+// GaugeOf is Gauge for the one label of which the values are known at run time only.
+func (s *Scrape) GaugeOf(g ScrapedGauge, v float64, of string) {
+	s.to <- prometheus.MustNewConstMetric(g.desc, g.kind, v, of)
+}
+
+// FlagOf is GaugeOf for what is so or not so.
+func (s *Scrape) FlagOf(g ScrapedGauge, so bool, of string) { s.GaugeOf(g, number(so), of) }
+
 // Flag is Gauge for what is so or not so: 1 or 0.
 func (s *Scrape) Flag(g ScrapedGauge, so bool, at ...int) {
-	v := 0.0
+	s.send(&g.Scraped, number(so), at)
+}
+
+func number(so bool) float64 {
 	if so {
-		v = 1
+		return 1
 	}
-	s.send(&g.Scraped, v, at)
+	return 0
 }
 
 func (s *Scrape) send(f *Scraped, v float64, at []int) {
@@ -168,8 +179,15 @@ func (m *Metric) folded(at []int) []int {
 	return to
 }
 
-// Series is how many time series the metric has, buckets, sums and counts of a classic histogram included.
+// ByPeer tells whether the metric has one series for each peer.
+func (m *Metric) ByPeer() bool { return len(m.Labels) == 1 && m.Labels[0].Values == nil }
+
+// Series is how many time series the metric has, buckets, sums and counts of a classic histogram included; of one by peer, how many
+// for each.
 func (m *Metric) Series() int {
+	if m.ByPeer() {
+		return 1
+	}
 	n := 0
 	combinations(m.sizes(), func(at []int) {
 		if strings.Join(m.values(m.folded(at)), "\x00") == strings.Join(m.values(at), "\x00") {

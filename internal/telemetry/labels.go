@@ -2,6 +2,8 @@ package telemetry
 
 // A Label is one dimension of a metric: its name, and every value that it can ever have. Where what is observed is open
 // (methods, status codes), the last value stands for all that are not listed. Keys, addresses and raw paths are never labels.
+//
+// Of one label, peer, the values are known at run time only, and are few: it has none here, and belongs to scraped gauges alone.
 type Label struct {
 	Name   string
 	Values []string
@@ -144,6 +146,24 @@ const (
 	RoleReplica
 )
 
+// Positions of the label direction.
+const (
+	DirectionIn = iota
+	DirectionOut
+)
+
+// Positions of the label kind of requests to peers; those of the first four are the positions of the label phase.
+const (
+	RequestLook = iota
+	RequestPrepare
+	RequestAccept
+	RequestLearn
+	RequestRead
+	RequestCarry
+	RequestGet
+	RequestStage
+)
+
 // Positions of the label state.
 const (
 	StateStarting = iota
@@ -192,7 +212,18 @@ var (
 	Levels      = Label{"level", []string{LevelTrace: "trace", LevelDebug: "debug", LevelInfo: "info", LevelWarn: "warn", LevelError: "error"}}
 	DetectedBy  = Label{"detected_by", []string{ByRead: "read", ByRecovery: "recovery", ByScrub: "scrub"}}
 	Roles       = Label{"role", []string{RolePrimary: "primary", RoleReplica: "replica"}}
-	States      = Label{"state", []string{
+	Nodes       = Label{"peer", nil}
+	Directions  = Label{"direction", []string{DirectionIn: "in", DirectionOut: "out"}}
+	Messages    = Label{"kind", []string{"ask", "read", "carry", "get", "unstage", "table", "cancel", "stage", "fetch"}}
+	Requests    = Label{"kind", []string{
+		RequestLook: "look", RequestPrepare: "prepare", RequestAccept: "accept", RequestLearn: "learn",
+		RequestRead: "read", RequestCarry: "carry", RequestGet: "get", RequestStage: "stage",
+	}}
+	Refusals = Label{"reason", []string{
+		"garbage", "malformed", "oversized", "version", "cluster", "node", "addressee", "life", "stale", "other",
+	}}
+	Downs  = Label{"reason", []string{"silent", "broken", "stopped", "other"}}
+	States = Label{"state", []string{
 		StateStarting: "starting", StateServing: "serving", StateReadOnly: "read_only", StateDraining: "draining", StateStopping: "stopping",
 	}}
 )

@@ -108,6 +108,7 @@ const (
 	Fault_CANCELED     Fault_Code = 12
 	Fault_DEADLINE     Fault_Code = 13
 	Fault_OTHER_LIFE   Fault_Code = 14 // the receiver is not the life that was meant; nothing was begun
+	Fault_NOT_READY    Fault_Code = 15
 )
 
 // Enum value maps for Fault_Code.
@@ -128,6 +129,7 @@ var (
 		12: "CANCELED",
 		13: "DEADLINE",
 		14: "OTHER_LIFE",
+		15: "NOT_READY",
 	}
 	Fault_Code_value = map[string]int32{
 		"TEXT":         0,
@@ -145,6 +147,7 @@ var (
 		"CANCELED":     12,
 		"DEADLINE":     13,
 		"OTHER_LIFE":   14,
+		"NOT_READY":    15,
 	}
 )
 
@@ -288,7 +291,9 @@ func (x *Hello) GetState() *State {
 type State struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ready         bool                   `protobuf:"varint,1,opt,name=ready,proto3" json:"ready,omitempty"`
-	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"` // of its ring table
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`  // of its ring table
+	Clock         uint64                 `protobuf:"fixed64,3,opt,name=clock,proto3" json:"clock,omitempty"` // hybrid
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`     // of the state, for people
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -335,6 +340,20 @@ func (x *State) GetEpoch() uint64 {
 		return x.Epoch
 	}
 	return 0
+}
+
+func (x *State) GetClock() uint64 {
+	if x != nil {
+		return x.Clock
+	}
+	return 0
+}
+
+func (x *State) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
 }
 
 type Beat struct {
@@ -1036,6 +1055,7 @@ type Report struct {
 	Sent          bool                   `protobuf:"varint,5,opt,name=sent,proto3" json:"sent,omitempty"`
 	Lost          bool                   `protobuf:"varint,6,opt,name=lost,proto3" json:"lost,omitempty"`
 	Fault         *Fault                 `protobuf:"bytes,7,opt,name=fault,proto3" json:"fault,omitempty"`
+	Clock         uint64                 `protobuf:"fixed64,8,opt,name=clock,proto3" json:"clock,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1117,6 +1137,13 @@ func (x *Report) GetFault() *Fault {
 		return x.Fault
 	}
 	return nil
+}
+
+func (x *Report) GetClock() uint64 {
+	if x != nil {
+		return x.Clock
+	}
+	return 0
 }
 
 type Copy struct {
@@ -1568,7 +1595,7 @@ func (x *Given) GetFault() *Fault {
 type Fault struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          Fault_Code             `protobuf:"varint,1,opt,name=code,proto3,enum=estorajed.peer.v1.Fault_Code" json:"code,omitempty"`
-	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"` // of DAMAGE: what
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"` // of DAMAGE: what; of QUORUM: its detail; of NOT_READY: why
 	Causes        []*Fault               `protobuf:"bytes,3,rep,name=causes,proto3" json:"causes,omitempty"`
 	Where         string                 `protobuf:"bytes,4,opt,name=where,proto3" json:"where,omitempty"`              // of DAMAGE
 	Partition     int64                  `protobuf:"varint,5,opt,name=partition,proto3" json:"partition,omitempty"`     // of QUORUM
@@ -1679,10 +1706,12 @@ const file_internal_peer_wire_peer_proto_rawDesc = "" +
 	"\arelease\x18\x06 \x01(\tR\arelease\x12\x0e\n" +
 	"\x02to\x18\a \x01(\rR\x02to\x12\x19\n" +
 	"\bto_start\x18\b \x01(\x06R\atoStart\x12.\n" +
-	"\x05state\x18\t \x01(\v2\x18.estorajed.peer.v1.StateR\x05state\"3\n" +
+	"\x05state\x18\t \x01(\v2\x18.estorajed.peer.v1.StateR\x05state\"]\n" +
 	"\x05State\x12\x14\n" +
 	"\x05ready\x18\x01 \x01(\bR\x05ready\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"d\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
+	"\x05clock\x18\x03 \x01(\x06R\x05clock\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\"d\n" +
 	"\x04Beat\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12.\n" +
 	"\x05state\x18\x02 \x01(\v2\x18.estorajed.peer.v1.StateR\x05state\x12\x14\n" +
@@ -1748,7 +1777,7 @@ const file_internal_peer_wire_peer_proto_rawDesc = "" +
 	"\x04Tags\x12\x10\n" +
 	"\x03any\x18\x01 \x01(\bR\x03any\x12\x14\n" +
 	"\x05times\x18\x02 \x03(\x06R\x05times\x12\x14\n" +
-	"\x05nodes\x18\x03 \x03(\rR\x05nodes\"\xdc\x01\n" +
+	"\x05nodes\x18\x03 \x03(\rR\x05nodes\"\xf2\x01\n" +
 	"\x06Report\x12!\n" +
 	"\fversion_time\x18\x01 \x01(\x06R\vversionTime\x12!\n" +
 	"\fversion_node\x18\x02 \x01(\rR\vversionNode\x12\x1a\n" +
@@ -1756,7 +1785,8 @@ const file_internal_peer_wire_peer_proto_rawDesc = "" +
 	"\achanged\x18\x04 \x01(\bR\achanged\x12\x12\n" +
 	"\x04sent\x18\x05 \x01(\bR\x04sent\x12\x12\n" +
 	"\x04lost\x18\x06 \x01(\bR\x04lost\x12.\n" +
-	"\x05fault\x18\a \x01(\v2\x18.estorajed.peer.v1.FaultR\x05fault\"M\n" +
+	"\x05fault\x18\a \x01(\v2\x18.estorajed.peer.v1.FaultR\x05fault\x12\x14\n" +
+	"\x05clock\x18\b \x01(\x06R\x05clock\"M\n" +
 	"\x04Copy\x121\n" +
 	"\x06record\x18\x01 \x01(\v2\x19.estorajed.peer.v1.RecordR\x06record\x12\x12\n" +
 	"\x04long\x18\x02 \x01(\bR\x04long\"\x97\x01\n" +
@@ -1790,7 +1820,7 @@ const file_internal_peer_wire_peer_proto_rawDesc = "" +
 	"\x04copy\x18\x01 \x01(\v2\x17.estorajed.peer.v1.CopyR\x04copy\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x12\x14\n" +
 	"\x05piece\x18\x03 \x01(\fR\x05piece\x12.\n" +
-	"\x05fault\x18\x04 \x01(\v2\x18.estorajed.peer.v1.FaultR\x05fault\"\xda\x03\n" +
+	"\x05fault\x18\x04 \x01(\v2\x18.estorajed.peer.v1.FaultR\x05fault\"\xe9\x03\n" +
 	"\x05Fault\x121\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1d.estorajed.peer.v1.Fault.CodeR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x120\n" +
@@ -1799,7 +1829,7 @@ const file_internal_peer_wire_peer_proto_rawDesc = "" +
 	"\tpartition\x18\x05 \x01(\x03R\tpartition\x12\x1a\n" +
 	"\banswered\x18\x06 \x01(\x03R\banswered\x12\x1a\n" +
 	"\breplicas\x18\a \x01(\x03R\breplicas\x12 \n" +
-	"\vnanoseconds\x18\b \x01(\x03R\vnanoseconds\"\xc9\x01\n" +
+	"\vnanoseconds\x18\b \x01(\x03R\vnanoseconds\"\xd8\x01\n" +
 	"\x04Code\x12\b\n" +
 	"\x04TEXT\x10\x00\x12\x10\n" +
 	"\fPRECONDITION\x10\x01\x12\b\n" +
@@ -1820,7 +1850,8 @@ const file_internal_peer_wire_peer_proto_rawDesc = "" +
 	"\bCANCELED\x10\f\x12\f\n" +
 	"\bDEADLINE\x10\r\x12\x0e\n" +
 	"\n" +
-	"OTHER_LIFE\x10\x0e*[\n" +
+	"OTHER_LIFE\x10\x0e\x12\r\n" +
+	"\tNOT_READY\x10\x0f*[\n" +
 	"\x04Kind\x12\b\n" +
 	"\x04NONE\x10\x00\x12\a\n" +
 	"\x03ASK\x10\x01\x12\b\n" +

@@ -376,16 +376,21 @@ func (d *Disk) Usage() (vfs.Usage, error) {
 	return d.usage, nil
 }
 
-// Rot turns one byte of a file into another, on the disk and in the system's memory, as if it had always been so; false if there is
-// nothing to rot.
-func (d *Disk) Rot(name string) bool {
+// Rot turns one byte of a file into another, on the disk and in the system's memory, as if it had always been so: the byte at that place,
+// counted from the end if it is negative. False if there is no such byte.
+func (d *Disk) Rot(name string, at int64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	node := d.entries[name]
-	if d.dead || node == nil || node.folder || node.size == 0 {
+	if d.dead || node == nil || node.folder {
 		return false
 	}
-	at := d.rng.Int64N(node.size)
+	if at < 0 {
+		at += node.size
+	}
+	if at < 0 || at >= node.size {
+		return false
+	}
 	flip := byte(1 + d.rng.IntN(255))
 	for _, sectors := range []map[int64]*sector{node.sectors, node.old} {
 		var s sector

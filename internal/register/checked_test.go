@@ -1,5 +1,0 @@
-//go:build !race
-
-package register
-
-const checked = false
