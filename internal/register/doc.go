@@ -9,8 +9,13 @@
 // version. Along the chain of a key's states versions grow, and a record remembers the last of them (History): so a write that was cut
 // short can be looked for before it is tried again, and is applied at most once.
 //
-// All of it is pure. There is no goroutine, clock, disk or network in here; two step machines take events and give back what to do:
+// Whatever breaks off in between is somebody else's to finish. The node where a write entered hands it to a coordinator with a last ballot, and
+// takes it over when that one does not answer: every later coordinator works at ballots above all earlier ones, so what it finds is
+// final as far as these go. It completes the write, or proves that it was never applied and never will be, or says that nobody can tell.
 //
+// All of it is pure. There is no goroutine, clock, disk or network in here; three step machines take events and give back what to do:
+//
+//   - Passage is a write at the node where it entered: it says who works on it next, and whose report counts.
 //   - Operation is a client's read or write at its coordinator: it says whom to ask what, and takes in the answers.
 //   - Request is one such question at a replica, Acceptor what the replica must remember to answer it.
 //
