@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 )
+
+const treeFailures = 4 * treeConns
 
 // TestGoSourceTreeThroughTheBalancer loads the source of Go itself through the balancer into three nodes, one of which is killed when a third
 // is there and started again when two thirds are; compares every file at each node; deletes half; and compares both halves at each node.
@@ -74,8 +74,12 @@ func loadThroughOutage(t *testing.T, c crew, through client, root string, files 
 	<-loaded
 	mu.Lock()
 	defer mu.Unlock()
-	if len(causes) > 0 && slices.Max(slices.Collect(maps.Values(causes))) > treeConns*treeConns {
-		t.Errorf("too many requests failed: %v", causes)
+	failed := 0
+	for _, n := range causes {
+		failed += n
+	}
+	if failed > treeFailures { // those under way at the kill, and few more
+		t.Errorf("%d requests failed: %v", failed, causes)
 	}
 	return causes
 }

@@ -80,6 +80,14 @@ func (s *session) enter(c *call) error {
 	return nil
 }
 
+// number is an id for what is not answered.
+func (s *session) number() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last++
+	return s.last
+}
+
 // leave takes the call back; false if its result is there, or on its way.
 func (s *session) leave(c *call) bool {
 	s.mu.Lock()

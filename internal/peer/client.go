@@ -97,7 +97,7 @@ func (*memory) Close() error { return nil }
 // Unstage has a staged value given up, if the peer can be told.
 func (p *Peer) Unstage(v register.Value) {
 	if s := p.standing.Load().session; s != nil && v.Inline == nil && !v.Stage.IsZero() {
-		_ = s.box.push(&item{envelope: &wire.Envelope{Kind: wire.Kind_UNSTAGE, Unstage: encodeValue(&v)}})
+		_ = s.box.push(&item{envelope: &wire.Envelope{Id: s.number(), Kind: wire.Kind_UNSTAGE, Unstage: encodeValue(&v)}})
 	}
 }
 

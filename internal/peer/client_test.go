@@ -66,6 +66,30 @@ func TestOperationsGoThereAndBack(t *testing.T) {
 	}
 }
 
+// Nobody waits for an answer to it, but two of them may be worked on at once.
+func TestValuesAreUnstagedAtTheSameTime(t *testing.T) {
+	server, to := pair(t, nil)
+	begun, end := make(chan bool, 2), make(chan bool)
+	defer close(end)
+	server.local.unstage = func(register.Value) {
+		begun <- true
+		<-end
+	}
+	for range 2 {
+		to.Unstage(register.Value{Length: 1 << 20, Stage: at(6, 1)})
+	}
+	for range 2 {
+		select {
+		case <-begun:
+		case <-time.After(patience):
+			t.Fatal("they are not worked on at the same time")
+		}
+	}
+	if _, err := to.Table(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestShortValuesComeWithTheirRecord(t *testing.T) {
 	server, to := pair(t, nil)
 	for _, length := range []int{0, 1, register.InlineMax} {
