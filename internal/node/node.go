@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -360,5 +361,5 @@ func (n *Node) waiting() string {
 	if n.parts.Load() != nil || n.cluster == nil {
 		return "the node is starting"
 	}
-	return n.cluster.Waiting()
+	return cmp.Or(n.cluster.Waiting(), "the node is starting")
 }
