@@ -4,12 +4,14 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +31,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is for a busy machine; what is waited for takes a second or two.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // A node is one node of a test's cluster: what it is started with, what its data directory remembers, and what runs of it.
 type node struct {
@@ -105,15 +107,24 @@ func newNodes(t *testing.T, n int) []*node {
 	return nodes
 }
 
+// Ports are taken one after the other, below those that the system gives to outgoing connections, so that a node finds its own free again.
+const (
+	portsFrom = 12000
+	portsTo   = 32000
+)
+
+var lastPort atomic.Int64
+
 func freePorts(t *testing.T, host string, n int) (ports []int) {
 	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-		if err != nil {
-			t.Fatal(err)
+	lastPort.CompareAndSwap(0, portsFrom+rand.Int64N(portsTo-portsFrom))
+	for len(ports) < n {
+		port := portsFrom + int(lastPort.Add(1)-portsFrom)%(portsTo-portsFrom)
+		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		if err == nil {
+			l.Close()
+			ports = append(ports, port)
 		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
 	return ports
 }
@@ -161,9 +172,10 @@ func (n *node) mustStart() {
 func (n *node) form(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	view, self, err := n.running.Form(ctx)
+	running := n.running
+	view, self, err := running.Form(ctx)
 	if err != nil {
-		return fmt.Errorf("%s: %w (%s)", n.name, err, n.running.Waiting())
+		return fmt.Errorf("%s: %w (%s)", n.name, err, running.Waiting())
 	}
 	n.known, n.self = &view, self
 	return nil

@@ -53,7 +53,7 @@ func Build(t *testing.T, room string, changes ...Change) string {
 	if err := os.WriteFile(list, overlay, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.Command("go", "test", "-vet=off", "-overlay", list, "-c", "-o", binary, ".")
+	build := exec.Command("go", "test", "-vet=off", "-ldflags=-s -w", "-overlay", list, "-c", "-o", binary, ".")
 	build.Dir = filepath.Join(internal, room)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("the mutant does not compile: %v\n%s", err, out)
@@ -71,6 +71,7 @@ func Run(t *testing.T, room, binary, tests string, limit time.Duration, args ...
 	args = append([]string{"-test.run", tests, "-test.count=1", "-test.v", "-test.timeout", limit.String()}, args...)
 	run := exec.CommandContext(ctx, binary, args...)
 	run.Dir = filepath.Join(root(t), room)
+	run.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // for what it leaves behind
 	b, err := run.CombinedOutput()
 	return string(b), err != nil
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,16 +31,37 @@ func three(t *testing.T) (configs []func() Config) {
 	return configs
 }
 
-// knows waits until the node names so many that serve the API; they say so once in a heartbeat.
-func (s *serving) knows(want int) {
+// eventually waits until the node answers so.
+func (s *serving) eventually(path string, status int, want string) {
 	s.t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); ; {
-		_, plain := s.call("GET", "/_nodes_discovery_plain", "")
-		if strings.Count(plain, "\n") == want {
+		got, text := s.call("GET", path, "")
+		if got == status && strings.Contains(text, want) {
 			return
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%d nodes were to be named: %q", want, plain)
+			s.t.Fatalf("%s: %d %q, want %d %q", path, got, text, status, want)
+		}
+	}
+}
+
+// knows waits until the node names these, and no others, as serving the API; they say so once in a heartbeat.
+func (s *serving) knows(nodes ...*serving) {
+	s.t.Helper()
+	var want []string
+	for _, n := range nodes {
+		want = append(want, n.Address())
+	}
+	slices.Sort(want)
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		_, plain := s.call("GET", "/_nodes_discovery_plain", "")
+		got := strings.Fields(plain)
+		slices.Sort(got)
+		if slices.Equal(got, want) {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%q are named, want %q", got, want)
 		}
 	}
 }
@@ -47,14 +69,14 @@ func (s *serving) knows(want int) {
 func TestThreeNodesAreOneStore(t *testing.T) {
 	configs := three(t)
 	first := serve(t, configs[2]())
-	first.expect("GET", "/_ready", "", 503, "waiting")
+	first.eventually("/_ready", 503, "waiting")
 	first.expect("GET", "/k", "", 503, "nothing was begun")
 	first.expect("GET", "/_health", "", 200, "")
 	nodes := []*serving{serve(t, configs[0]()), serve(t, configs[1]()), first}
 	for _, n := range nodes {
 		n.ready()
 	}
-	nodes[2].knows(3)
+	nodes[2].knows(nodes...)
 	for i, n := range nodes {
 		n.expect("PUT", fmt.Sprintf("/k%d", i), fmt.Sprintf("v%d", i), 201, "")
 	}
@@ -62,12 +84,12 @@ func TestThreeNodesAreOneStore(t *testing.T) {
 		for i := range nodes {
 			n.expect("GET", fmt.Sprintf("/k%d", i), "", 200, fmt.Sprintf("v%d", i))
 		}
-		n.knows(3)
+		n.knows(nodes...)
 	}
 	if err := nodes[2].stop(); err != nil {
 		t.Errorf("the third node ended with %v", err)
 	}
-	nodes[0].knows(2)
+	nodes[0].knows(nodes[:2]...)
 	nodes[0].expect("PUT", "/k2", "w", 200, "")
 	nodes[1].expect("DELETE", "/k1", "", 204, "")
 	nodes[0].expect("GET", "/_cluster_status", "", 200, `"state":"down"`)

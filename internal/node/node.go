@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,19 +68,20 @@ type Node struct {
 	cluster      *cluster.Cluster
 	leave        func() // stops it; may be called again
 
-	state    atomic.Int32                 // one of telemetry's states, but for read only, which follows from the store
-	hashSeed atomic.Uint64                // of the cluster
-	parts    atomic.Pointer[parts]        // nil until the node knows its cluster
-	view     atomic.Pointer[cluster.View] // the same
-	adopting sync.Mutex                   // held while a newer view is written down
-	catching atomic.Bool                  // a newer table is being fetched from a peer
-	errands  sync.WaitGroup               // fetches under way
+	state      atomic.Int32                 // one of telemetry's states, but for read only, which follows from the store
+	hashSeed   atomic.Uint64                // of the cluster
+	parts      atomic.Pointer[parts]        // nil until the node knows its cluster
+	view       atomic.Pointer[cluster.View] // the same
+	adopting   sync.Mutex                   // held while a newer view is written down
+	acquainted chan struct{}                // closed once the node has met its peers, or has waited long enough for them
+	catching   atomic.Bool                  // a newer table is being fetched from a peer
+	errands    sync.WaitGroup               // fetches under way
 }
 
 // Open takes the ports, starts this node's part of etcd, and, if it has been in its cluster before, recovers the store and builds all
 // parts. Nothing is served before Run. Its errors are one line for the user.
 func Open(ctx context.Context, c Config) (_ *Node, err error) {
-	n := &Node{config: c, logger: c.Logger}
+	n := &Node{config: c, logger: c.Logger, acquainted: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			n.release()
@@ -259,6 +261,7 @@ func (n *Node) work(running context.Context, answered <-chan struct{}, giveUp fu
 		return err
 	})
 	n.meet(running)
+	close(n.acquainted)
 	if n.state.CompareAndSwap(telemetry.StateStarting, telemetry.StateServing) {
 		n.logger.Info("serving", "name", n.identity.Name, "address", n.Address(), "number", int(n.identity.Node), "epoch", n.table().Epoch)
 		if n.config.Serving != nil {
@@ -360,5 +363,5 @@ func (n *Node) waiting() string {
 	if n.parts.Load() != nil || n.cluster == nil {
 		return "the node is starting"
 	}
-	return n.cluster.Waiting()
+	return cmp.Or(n.cluster.Waiting(), "the node is starting")
 }
