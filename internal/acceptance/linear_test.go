@@ -104,8 +104,11 @@ func describe(in histInput, out histOutput) string {
 		what = fmt.Sprintf(what, in.value, in.expects)
 	}
 	told := []string{"", ": no", ": ?"}[out.how]
-	if in.kind == histGet {
+	switch {
+	case in.kind == histGet:
 		told = fmt.Sprintf(": %d", out.value)
+	case out.created:
+		told = ": created"
 	}
 	return what + told
 }
