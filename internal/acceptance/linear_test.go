@@ -39,7 +39,7 @@ type histInput struct {
 type histOutput struct {
 	how     int
 	value   uint64 // that was read
-	created bool   // 201, not 200
+	created bool   // 201: surely upon nothing
 }
 
 // A key's whole state is the id of its value.
@@ -92,7 +92,7 @@ func (s histState) step(in histInput, out histOutput) (bool, histState) {
 	case out.how == histRefused:
 		return !holds, s
 	}
-	return holds && out.created == (s == 0), next
+	return holds && (s == 0 || !out.created), next // 200 is also said when nobody knows
 }
 
 func describe(in histInput, out histOutput) string {
