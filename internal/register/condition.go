@@ -38,5 +38,5 @@ type Change struct {
 // An Outcome is what a finished write tells its client.
 type Outcome struct {
 	Version  Stamp // of the key's state now
-	Replaced bool  // there was a value before
+	Replaced bool  // there was a value before, or nobody knows any more
 }

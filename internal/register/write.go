@@ -26,11 +26,18 @@ func (o *Operation) decide() {
 	switch {
 	case !o.change.Condition.Holds(newest):
 		o.refuse(newest, ErrPrecondition)
-	case o.change.Kind == Tombstone && !newest.Present() && !damaged:
+	case o.nothingToDelete(newest) && !damaged:
 		o.refuse(newest, nil) // nothing to delete: success, and a read like a refusal
 	default:
 		o.build(newest, floor, version, damaged)
 	}
+}
+
+// nothingToDelete tells whether there is no value, for sure. Once a tombstone of this delete may be somewhere, 'no record' is not enough, as it cannot
+// be settled: then the delete is written down like any other.
+func (o *Operation) nothingToDelete(newest *Record) bool {
+	unsettled := newest.Ballot.IsZero() && (o.sent || o.entry.Taker)
+	return o.change.Kind == Tombstone && !newest.Present() && !unsettled
 }
 
 func (o *Operation) settleRead(newest *Record) {
@@ -134,9 +141,9 @@ type attempt struct {
 }
 
 // success is the outcome once the attempt of that version counts. That need not be the latest one: one that was given up for lost may be
-// carried on by somebody else. Of an attempt of another coordinator it is not known what it replaces.
+// carried on by somebody else. Of an attempt of another coordinator it is not known what it replaces: then nothing is said to be new.
 func (o *Operation) success(version Stamp) end {
-	e := end{outcome: Outcome{Version: version}, changed: true}
+	e := end{outcome: Outcome{Version: version, Replaced: true}, changed: true}
 	for _, a := range o.attempts {
 		if a.version == version {
 			e.outcome.Replaced = a.replaces

@@ -256,7 +256,7 @@ func TestATakerKnowsThatAnAcceptMayHaveBeenSent(t *testing.T) {
 		seen   []Record
 		want   string
 	}{
-		{"it completes the operation's record", put, 5, []Record{mine(Data, 0x30, 0x30, 0x20), base}, "propose value 30-9 then done 30-9"},
+		{"it completes the operation's record", put, 5, []Record{mine(Data, 0x30, 0x30, 0x20), base}, "propose value 30-9 then replaced 30-9"},
 		{"a state from before the operation: evaluate", put, 5, []Record{base, base}, "propose value 50-9 then replaced 50-9"},
 		{
 			"the history reaches back before the operation: evaluate", put, 5,
@@ -267,7 +267,7 @@ func TestATakerKnowsThatAnAcceptMayHaveBeenSent(t *testing.T) {
 		{"its refusal is settled", putAbsent, 5, []Record{base, base}, "propose value 20-1 then refused 20-1"},
 		{"no record from before the operation: evaluate", put, 0x1f, []Record{{}, {}}, "propose value 50-9 then done 50-9"},
 		{"no record, but the floor has passed the operation", put, 0x2f, []Record{{}, {}}, "unknown"},
-		{"it cannot settle 'nothing there'", del, 0x1f, []Record{{}, {}}, "unknown"},
+		{"'nothing there' cannot be settled: the delete is written down", del, 0x1f, []Record{{}, {}}, "propose tombstone 50-9 then done 50-9"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			o := NewWrite(tc.change, Value{}, Entry{Operation: bal(40, 9), Taker: true})

@@ -122,10 +122,8 @@ func (a *act) apply(now int32) (possible bool, next int32) {
 	}
 	switch a.result {
 	case done:
-		if !holds || (a.kind == del || a.kind == delIfMatch) && now == 0 {
-			return false, now
-		}
-		return !a.exact || a.replaced == (now != 0), next
+		// A delete that was taken over may be written down although there is nothing: 'nothing there' cannot be settled.
+		return holds && (!a.exact || a.replaced || now == 0), next
 	case absent:
 		return holds && now == 0, now
 	case refused:
