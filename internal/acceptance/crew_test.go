@@ -57,6 +57,14 @@ func (c crew) start(order []int) {
 	}
 }
 
+// launch starts the i-th node and does not wait for it.
+func (c crew) launch(i int) {
+	c.t.Helper()
+	if err := c.Nodes[i].Launch(); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // stop ends all nodes in the proper way.
 func (c crew) stop() {
 	c.t.Helper()

@@ -33,7 +33,7 @@ func TestOneOfThreeNodesIsMissing(t *testing.T) {
 		away    func(crew, int)
 		back    func(crew, int)
 	}{
-		{"killed", []int{0, 1, 2}, func(c crew, i int) { c.Nodes[i].Kill() }, func(c crew, i int) { c.node(i).start() }},
+		{"killed", []int{0, 1, 2}, func(c crew, i int) { c.Nodes[i].Kill() }, crew.launch},
 		{"stopped", []int{1}, func(c crew, i int) { c.signal(i, syscall.SIGSTOP) }, func(c crew, i int) { c.signal(i, syscall.SIGCONT) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -59,7 +59,8 @@ func TestOneOfThreeNodesIsMissing(t *testing.T) {
 					t.Errorf("a request waited %v for a node that has been gone for a second", later)
 				}
 				tc.back(c, missing)
-				c.servesWhatIsTrue(missing)
+				c.servesWhatIsTrue(missing) // from its first answer on, whether it says that it is ready or not
+				eventually(t, outagePatience, func() error { return c.Nodes[missing].Ready(t.Context()) })
 			}
 		})
 	}
