@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	fewDescriptors = 64
-	greedyClients  = 48  // whose connections leave few descriptors for files
+	fewDescriptors = 160 // no fewer: etcd refuses to run with less than 150
+	greedyClients  = 120 // more than get a connection
 	greedyIdle     = 200 // connections that send half a request and wait
 	greedyKeys     = 5   // of each client
 	greedyTime     = 5 * time.Second
