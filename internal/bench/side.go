@@ -69,9 +69,9 @@ func etcdMetrics() [kindsOfCost][]series {
 func clusterMetrics() [kindsOfCost][]series {
 	return [kindsOfCost][]series{
 		allocations:  {{mallocsMetric, ""}},
-		bytesBetween: {{"estorajed_peer_bytes_total", `direction="sent"`}},
+		bytesBetween: {{"estorajed_peer_bytes_total", `direction="out"`}},
 		syncs:        {{"estorajed_journal_syncs_total", `result="ok"`}},
-		roundTrips:   {{"estorajed_coordinator_quorum_duration_seconds_count", ""}, {"estorajed_coordinator_forwarded_total", ""}},
+		roundTrips:   {{"estorajed_coordinator_quorum_duration_seconds_count", ""}, {"estorajed_coordinator_forwards_total", ""}},
 	}
 }
 
