@@ -123,7 +123,7 @@ func (a *act) apply(now int32) (possible bool, next int32) {
 	switch a.result {
 	case done:
 		// A delete that was taken over may be written down although there is nothing: 'nothing there' cannot be settled.
-		return holds && (!a.exact || a.replaced || now == 0), next
+		return holds && (!a.exact || a.replaced == (now != 0)), next
 	case absent:
 		return holds && now == 0, now
 	case refused:
