@@ -124,3 +124,28 @@ func TestANodeThatLostItsDirectoryIsRefused(t *testing.T) {
 		t.Errorf("got %v, want one line about n2", err)
 	}
 }
+
+func TestASettledIdentityIsNotReplaced(t *testing.T) {
+	d, err := Take(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Release()
+	if err := d.Begin(settings("n1")); err != nil {
+		t.Fatal(err)
+	}
+	mine := cluster.Settings{Cluster: "a", HashSeed: 1}
+	for range 2 {
+		if err := d.Joined(mine, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, other := range []cluster.Settings{{Cluster: "b", HashSeed: 1}, {Cluster: "a", HashSeed: 2}} {
+		if err := d.Joined(other, 1); err == nil || d.Identity.HashSeed != 1 || d.Identity.Cluster != "a" {
+			t.Errorf("%+v took the place of %+v: %v", other, mine, err)
+		}
+	}
+	if err := d.Joined(mine, 2); err == nil || d.Identity.Node != 1 {
+		t.Errorf("the node became %v: %v", d.Identity.Node, err)
+	}
+}
